@@ -1,0 +1,1 @@
+"""The HTTP API: Litestar on anycorn, in the node's own process."""

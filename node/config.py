@@ -1,0 +1,38 @@
+"""What an operator may set, parsed once. The command line makes it, the supervisor reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from node import limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """What this node gives away in all, and to one job at most."""
+
+    total_cpu: float  # cores
+    total_memory_bytes: int
+    total_disk_bytes: int
+    job_cpu: float
+    job_memory_bytes: int
+    job_disk_bytes: int
+    job_timeout_s: float = limits.TIMEOUT_S_MAX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeConfig:
+    """One node."""
+
+    data_dir: Path
+    host: str = "0.0.0.0"  # noqa: S104  (a peer-to-peer node listens to its peers)
+    swarm_port: int = 1235  # 0: any free one
+    api_host: str = "127.0.0.1"
+    api_port: int = 1234  # 0: any free one
+    peers: tuple[str, ...] = ()  # multiaddrs to join through
+    filecoin_unsealed_path: str | None = None
+    capacity: Capacity
+    authorized_clients: Path | None = None
+    log_format: Literal["text", "json"] = "text"

@@ -1,0 +1,1 @@
+"""Who is out there: bootstrap peers, peer exchange, redialling."""

@@ -1,0 +1,1 @@
+"""Engines: what runs a workload, one interface for all."""

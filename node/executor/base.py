@@ -1,0 +1,85 @@
+"""The engine boundary: what every execution engine promises.
+
+Lives here: the interface and what is passed through it. Does not live here: where inputs come from (``node.storage``),
+hashing of results (``node.verifier``), who may run what (``node.compute``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from node.model import ExecutionId, WasmEngine
+
+STDOUT, STDERR, EXIT_CODE = "stdout", "stderr", "exitCode"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What an engine can do; asked before, so that nothing is refused after."""
+
+    isolates_network: bool
+    deterministic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder or file of this machine, shown to the workload read-only at ``guest``."""
+
+    host: Path
+    guest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """Where a run is ended, each with the failure code it ends with."""
+
+    wall_s: float  # "time"
+    cpu_s: float  # "cpu"
+    memory_bytes: int  # "memory", or an allocation that fails inside the workload
+    output_bytes: int  # "output": stdout, stderr and volumes together
+    output_files: int  # "output"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One run. ``tenant`` separates: nothing warm that one tenant used is given to another."""
+
+    execution: ExecutionId
+    tenant: str
+    engine: WasmEngine
+    module: Path
+    inputs: tuple[Mount, ...]
+    outputs: tuple[tuple[str, str], ...]  # (name, guest path)
+    limits: RunLimits
+
+
+class Executor(Protocol):
+    """Runs workloads. ``serve`` is its whole life and owns what it keeps between runs.
+
+    Cancelling ``run`` ends the workload before the cancellation propagates: when the call is over, in any way, nothing
+    of it is still running.
+    """
+
+    @property
+    def name(self) -> str:
+        """The engine's ``type`` in job specs."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Constant for the life of the executor."""
+
+    async def serve(self) -> None:
+        """Keep what is shared between runs (warm workers); cancelling it ends all of that. ``run`` needs it running."""
+
+    async def probe(self) -> None:
+        """Raise DriverUnavailable unless a run could start now."""
+
+    async def run(self, task: Task, results: Path) -> int:
+        """Run to completion and return the exit code, 0 to 255.
+
+        ``results`` is an existing empty folder; afterwards it holds ``stdout``, ``stderr`` and one folder per output,
+        also where the workload wrote nothing. Raises ExecutionFailed (trap, a limit, a module that does not compile) or
+        DriverUnavailable; then what ``results`` holds is undefined, and stdout and stderr are what had come by then.
+        """

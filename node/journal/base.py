@@ -1,0 +1,71 @@
+"""The journal's interface. Writes are queued and called back when durable; reads may block and are offloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+
+from node.journal.records import JobEvent, JobRecord
+from node.model import ClientId, JobId, Sha256
+
+
+@dataclass(frozen=True, slots=True)
+class SaveJob:
+    """Replace the job's snapshot, append its events, keep its receipt if there is one: in one transaction."""
+
+    record: JobRecord
+    events: tuple[JobEvent, ...] = ()
+    receipt: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaveModule:
+    """Note that ``client`` may use this module, of ``size`` bytes."""
+
+    client: ClientId
+    sha256: Sha256
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetResults:
+    """The owner deleted the results of a job."""
+
+    job: JobId
+
+
+Entry = SaveJob | SaveModule | ForgetResults
+
+
+class Journal(Protocol):
+    """Durable history of this node."""
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Write until cancelled; what was queued by then is still written. Raises JournalError when it cannot."""
+
+    def write(self, entries: Sequence[Entry], then: Callable[[], None] | None = None) -> None:
+        """Queue entries as one transaction; ``then`` runs in the trio thread once they are on disk, in order."""
+
+    def job(self, job: JobId) -> JobRecord | None:
+        """One job. Blocking."""
+
+    def jobs(self, client: ClientId, prefix: str = "", *, limit: int = 1000) -> tuple[JobRecord, ...]:
+        """A client's jobs whose id begins with ``prefix``, newest first. Blocking."""
+
+    def unfinished(self) -> tuple[JobRecord, ...]:
+        """Jobs of any client that have not ended. Blocking."""
+
+    def events(self, job: JobId, after: int = 0) -> tuple[JobEvent, ...]:
+        """A job's history from ``seq`` > ``after`` on. Blocking."""
+
+    def receipt(self, job: JobId) -> bytes | None:
+        """The receipt as it was signed. Blocking."""
+
+    def module_size(self, client: ClientId, sha256: Sha256) -> int | None:
+        """Size of a module that this client uploaded. Blocking."""
+
+    def modules_bytes(self, client: ClientId) -> int:
+        """Bytes of all modules of this client. Blocking."""

@@ -1,0 +1,136 @@
+"""What the journal keeps of a job: the disk's own structs, version 1.
+
+A record is a whole snapshot, written at each durable transition (submitted, drawn, verdict, ended), with the events
+since the last one. Peers' words in it are already cut (``model.cut``).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from node.model import ClientId, Draw, ExecutionId, JobId, JobSpec, PeerId
+
+JobState = Literal["bidding", "running", "handing_over", "completed", "not_verified", "failed", "cancelled"]
+TERMINAL: frozenset[str] = frozenset({"completed", "not_verified", "failed", "cancelled"})
+
+# Why a job failed. Closed, shown to users, stable.
+JobFailureCode = Literal[
+    "bids",  # fewer bids than the deal needs by the end of the bid window
+    "executions",  # no execution gave a proposal
+    "time",  # as above, and time was the reason
+    "hand_over",  # no winner handed over what won
+    "restart",  # the requester stopped in the middle
+    "room",  # the requester could not keep the results
+]
+
+EventKind = Literal[
+    "submitted",
+    "offered",
+    "bid",
+    "declined",
+    "drawn",
+    "started",
+    "proposed",
+    "execution_failed",
+    "verdict",
+    "liar",
+    "kept",
+    "ended",
+]
+
+
+class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Base of what is on disk."""
+
+
+class Answer(_Record, frozen=True, kw_only=True):
+    """What a node answered to the offer. ``code`` None: it bid."""
+
+    peer: PeerId
+    code: str | None = None
+    reason: str = ""
+
+
+class ExecutionRecord(_Record, frozen=True, kw_only=True):
+    """One run of one shard on one node."""
+
+    execution: ExecutionId
+    shard: int
+    peer: PeerId
+    state: Literal["accepted", "running", "proposed", "failed"]
+    hash: str | None = None  # ``h1:…`` that it proposed; "" for a proposal that did not open
+    code: str | None = None  # why it failed (model.FailureCode)
+    reason: str = ""
+    agreed: bool | None = None  # after the verdict: with the winning group or not
+    lied: str | None = None  # it won the vote and handed over something else: what
+
+
+class Group(_Record, frozen=True, kw_only=True):
+    """Nodes that proposed the same hash."""
+
+    hash: str
+    peers: tuple[PeerId, ...]
+
+
+class VerdictRecord(_Record, frozen=True, kw_only=True):
+    """How the vote ended. ``unchecked`` is the noop verifier's word."""
+
+    kind: Literal["verified", "not_verified", "unchecked"]
+    hash: str = ""
+    groups: tuple[Group, ...] = ()  # largest first, then by hash
+    reason: str = ""
+
+
+class ResultsRecord(_Record, frozen=True, kw_only=True):
+    """What is kept."""
+
+    hash: str
+    files: int
+    bytes: int
+    peer: PeerId  # who handed it over
+    folder: str  # relative to the vault
+
+
+class Failure(_Record, frozen=True, kw_only=True):
+    """Why a job failed, for people."""
+
+    code: JobFailureCode
+    reason: str
+
+
+class JobEvent(_Record, frozen=True, kw_only=True):
+    """One line of a job's history. ``seq`` counts from 1 in each job; ``at`` is seconds since 1970 UTC."""
+
+    seq: int
+    at: float
+    kind: EventKind
+    peer: PeerId | None = None
+    execution: ExecutionId | None = None
+    text: str = ""
+
+
+class JobRecord(_Record, frozen=True, kw_only=True):
+    """A job as its requester knows it."""
+
+    version: Literal[1] = 1
+    job: JobId
+    client: ClientId
+    spec: JobSpec
+    spec_sha256: str
+    submitted_at: float
+    deadline: float  # by when it has ended, whatever happens
+    state: JobState = "bidding"
+    answers: tuple[Answer, ...] = ()  # in the order they came
+    draw: Draw | None = None
+    executions: tuple[ExecutionRecord, ...] = ()
+    verdict: VerdictRecord | None = None
+    failure: Failure | None = None
+    results: ResultsRecord | None = None
+    ended_at: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in TERMINAL

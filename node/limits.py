@@ -1,0 +1,70 @@
+"""Every limit of the node, in one place, each with what happens at the limit.
+
+Sizes are bytes, times are seconds. What an operator may change is a field of ``node.config``;
+what is here is the same on every node.
+"""
+
+from __future__ import annotations
+
+KiB = 1024
+MiB = 1024 * KiB
+GiB = 1024 * MiB
+
+# --- wire -------------------------------------------------------------------------------------
+FRAME_BYTES_MAX = 1 * MiB  # A longer frame ends the connection: the peer is broken or hostile.
+BLOB_CHUNK_BYTES = 256 * KiB  # We send chunks of this size; a longer one ends the stream.
+BLOB_CHUNK_BYTES_MAX = 1 * MiB
+BLOB_STALL_S = 30.0  # No byte for this long: the stream is given up (``PeerGone``).
+BLOB_STREAMS_PER_PEER = 16  # Further requests of that peer are refused until one ends.
+OUTBOX_FRAMES_MAX = 4096  # Unacknowledged frames to one peer; at the limit the peer is dropped as gone.
+OUTBOX_BYTES_MAX = 32 * MiB  # The same, in bytes.
+KEEPALIVE_S = 5.0  # A control stream is never silent for longer.
+PEER_SILENT_S = 20.0  # A peer silent for this long is gone.
+PEER_REJOIN_S = 15.0  # A peer that comes back within this keeps its unacknowledged frames.
+DIAL_S = 10.0  # A dial that takes longer has failed.
+PEERS_MAX = 256  # Further peers are not dialled, and turned away when they dial.
+CONNECTIONS_PER_ADDRESS_MAX = 64  # Inbound, per IPv4 /24 or IPv6 /48; not for loopback.
+MESSAGES_PER_S_PER_PEER = 2_000  # Sustained; a peer over it is disconnected (burst: 4 seconds' worth).
+ADDRESSES_PER_PEER_MAX = 8  # Further addresses of a peer are forgotten.
+BOOK_PEERS_MAX = 1_024  # The address book forgets the peers it heard of longest ago.
+
+# --- jobs ---------------------------------------------------------------------------------------
+CONCURRENCY_MAX = 64  # Refused at submission.
+MIN_BIDS_MAX = 256  # Refused at submission.
+BID_WINDOW_S_MAX = 600.0  # Refused at submission.
+TIMEOUT_S_MAX = 7 * 24 * 3600.0  # Refused at submission.
+ARGS_MAX = 256  # Refused at submission.
+ARG_BYTES_MAX = 16 * KiB  # Refused at submission.
+SPEC_BYTES_MAX = 256 * KiB  # A longer body is refused (413).
+INPUTS_MAX = 64  # Refused at submission.
+OUTPUTS_MAX = 64  # Refused at submission.
+JOBS_ACTIVE_PER_CLIENT = 1_000  # Further submissions are refused (429) until one ends.
+JOBS_ACTIVE_MAX = 4_000  # The same over all clients of a node.
+BIDS_MAX = 512  # Further bids are rejected; no more offers are made.
+REPLY_S = 20.0  # How long after its run limit an execution may still propose before it counts as late.
+HAND_OVER_S = 900.0  # All winners together have this long to hand over; then the job fails.
+REASON_CHARS_MAX = 500  # Longer reasons of peers are cut.
+
+# --- compute ------------------------------------------------------------------------------------
+OFFERS_MAX = 4_096  # The oldest offer not taken up is forgotten.
+EXECUTIONS_PER_REQUESTER = 256  # Further accepts of that requester fail with "busy".
+RESULTS_KEPT_S = 3_600.0  # A proposal whose requester is silent for this long is deleted.
+INLINE_BYTES_MAX = 64 * KiB  # Results up to this travel in the control frame.
+
+# --- results ------------------------------------------------------------------------------------
+RESULT_FILES_MAX = 100_000  # An execution with more files fails; a manifest with more is refused.
+RESULT_NAME_BYTES_MAX = 1_024  # The same.
+RESULT_PART_BYTES_MAX = 255  # One path segment: what Linux filesystems take.
+MANIFEST_BYTES_MAX = 64 * MiB  # A longer manifest is refused.
+
+# --- modules --------------------------------------------------------------------------------------
+MODULE_BYTES_MAX = 64 * MiB  # A longer upload is refused (413).
+MODULES_PER_CLIENT_BYTES = 1 * GiB  # Further uploads of that client are refused (429).
+MODULE_CACHE_BYTES = 2 * GiB  # The module used longest ago goes first.
+
+# --- api ------------------------------------------------------------------------------------------
+TOKEN_LIFE_S_MAX = 900  # A token that lives longer is refused.
+CLOCK_SKEW_S = 60  # How far a client's clock may be off.
+HTTP_CHUNK_S = 30.0  # An upload that sends nothing for this long is ended (408).
+EVENT_STREAMS_PER_CLIENT = 64  # Further event streams are refused (429).
+WAIT_S_MAX = 60.0  # ``Prefer: wait=N`` waits no longer.

@@ -1,0 +1,134 @@
+"""Nouns of the domain: identifiers and immutable records.
+
+Lives here: what a job spec, an input, a draw *are*. The spec is one versioned document, the same bytes in the
+client's request, in the offer and in the receipt, because its hash is signed.
+Does not live here: rules between fields (``node.spec``), how things travel (``node.messages``), what is kept
+(``node.journal``), what is decided (``node.requester``, ``node.verifier``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NewType
+
+import msgspec
+
+from node import limits
+
+PeerId = NewType("PeerId", str)  # libp2p peer id, base58: ``12D3KooW…``
+ClientId = NewType("ClientId", str)  # A client's Ed25519 public key, 64 hex digits.
+JobId = NewType("JobId", str)  # 32 hex digits, drawn by the requester.
+ExecutionId = NewType("ExecutionId", str)  # 32 hex digits, drawn by the requester with the accept.
+Sha256 = NewType("Sha256", str)  # 64 hex digits.
+DirHash = NewType("DirHash", str)  # ``h1:…``; the empty string is "none".
+
+Hex32 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+Hex64 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+PeerName = Annotated[str, msgspec.Meta(pattern=r"\A[1-9A-HJ-NP-Za-km-z]{40,64}\Z")]
+JobName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+GuestPath = Annotated[str, msgspec.Meta(pattern=r"\A/[^\x00-\x1f]{1,511}\Z")]
+Argument = Annotated[str, msgspec.Meta(max_length=limits.ARG_BYTES_MAX, pattern=r"\A[^\x00]*\Z")]
+Reason = Annotated[str, msgspec.Meta(max_length=4 * limits.REASON_CHARS_MAX)]
+
+Verifier = Literal["deterministic", "noop"]
+
+# Why a node does not bid. Closed, shown to users, stable.
+DeclineCode = Literal["engine", "verifier", "resources", "disk", "full", "policy", "data", "internal"]
+
+# Why an execution gave no proposal. Closed, shown to users, stable.
+FailureCode = Literal[
+    "module",  # the module could not be had, or does not compile
+    "data",  # an input could not be prepared
+    "trap",  # the workload trapped
+    "time",  # wall-clock limit
+    "cpu",  # CPU-time limit
+    "memory",  # memory limit
+    "output",  # size or number of results
+    "result",  # the result directory holds something that cannot be hashed
+    "full",  # the node had no room after all
+    "internal",  # the node's own fault
+    "lost",  # the node went away
+    "late",  # no answer by the deadline
+    "cancelled",
+]
+
+
+class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of everything that is parsed from outside."""
+
+
+class WasmEngine(_Document, frozen=True, kw_only=True, tag="wasm", tag_field="type"):
+    """A WASI preview 1 command module, named by the sha256 of its bytes."""
+
+    module: Hex64
+    args: Annotated[tuple[Argument, ...], msgspec.Meta(max_length=limits.ARGS_MAX)] = ()
+    env: Annotated[dict[str, Argument], msgspec.Meta(max_length=limits.ARGS_MAX)] = {}
+
+
+class Input(_Document, frozen=True, kw_only=True):
+    """Data by CID, shown to the job read-only at ``path``."""
+
+    cid: Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f]{1,256}\Z")]
+    path: GuestPath
+
+
+class Output(_Document, frozen=True, kw_only=True):
+    """A writable folder at ``path``, kept in the results as ``name/``."""
+
+    name: JobName
+    path: GuestPath
+
+
+class Resources(_Document, frozen=True, kw_only=True):
+    """What one execution may use: reserved before it starts, enforced while it runs."""
+
+    cpu: Annotated[float, msgspec.Meta(gt=0, le=256)] = 0.1  # cores, reserved
+    memory_bytes: Annotated[int, msgspec.Meta(ge=1, le=1024 * limits.GiB)] = 100_000_000
+    disk_bytes: Annotated[int, msgspec.Meta(ge=1, le=1024 * limits.GiB)] = 1_000_000_000
+
+
+class Deal(_Document, frozen=True, kw_only=True):
+    """How much redundancy is bought.
+
+    ``confidence`` None means the majority, ``concurrency // 2 + 1``; 0 the plurality.
+    """
+
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=limits.CONCURRENCY_MAX)] = 1
+    confidence: Annotated[int, msgspec.Meta(ge=0, le=limits.CONCURRENCY_MAX)] | None = None
+    min_bids: Annotated[int, msgspec.Meta(ge=0, le=limits.MIN_BIDS_MAX)] = 0
+    bid_window_s: Annotated[float, msgspec.Meta(gt=0, le=limits.BID_WINDOW_S_MAX)] = 10.0
+
+    @property
+    def bids_needed(self) -> int:
+        """Bids that must be in before anyone is chosen."""
+        return max(self.min_bids, self.concurrency)
+
+
+OUTPUTS_DEFAULT = (Output(name="outputs", path="/outputs"),)
+
+
+class JobSpec(_Document, frozen=True, kw_only=True):
+    """What to run, on what, how often, and how it is judged. ``node.spec.parse`` is the way in."""
+
+    version: Literal[1] = 1
+    name: JobName = "job"
+    engine: WasmEngine
+    inputs: Annotated[tuple[Input, ...], msgspec.Meta(max_length=limits.INPUTS_MAX)] = ()
+    outputs: Annotated[tuple[Output, ...], msgspec.Meta(max_length=limits.OUTPUTS_MAX)] = OUTPUTS_DEFAULT
+    verifier: Verifier = "noop"
+    deal: Deal = Deal()
+    resources: Resources = Resources()
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=limits.TIMEOUT_S_MAX)] = 600.0
+
+
+class Draw(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who was chosen among whom, by which salt (hex of 32 random bytes, drawn after the bids were in)."""
+
+    bidders: tuple[PeerName, ...]  # sorted
+    salt: Hex64
+    chosen: tuple[PeerName, ...]  # in the order of the draw
+
+
+def cut(reason: str) -> str:
+    """A peer's words, short enough to keep and show, without control characters."""
+    clean = "".join(c if c.isprintable() else "\ufffd" for c in reason)
+    return clean if len(clean) <= limits.REASON_CHARS_MAX else clean[: limits.REASON_CHARS_MAX - 1] + "…"

@@ -1,0 +1,1 @@
+"""The requester role: offers jobs, chooses nodes, counts their proposals, fetches what won."""

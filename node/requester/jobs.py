@@ -1,0 +1,38 @@
+"""What the HTTP API may ask of the requester. ``node.requester.role`` keeps it; API tests use a fake."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from node.journal.records import JobEvent, JobRecord
+from node.model import ClientId, JobSpec
+
+
+class Jobs(Protocol):
+    """A client's jobs. ``name`` is a job id or any prefix of one that is unique among that client's jobs.
+
+    Every call raises NotFound for a job that is not this client's, and Conflict for a prefix that fits several.
+    """
+
+    async def submit(self, client: ClientId, spec: JobSpec) -> JobRecord:
+        """Take a parsed spec; when this returns, the job survives a crash. Raises InvalidSpec, TooMany."""
+
+    async def find(self, client: ClientId, name: str) -> JobRecord:
+        """The job as it is now."""
+
+    async def recent(self, client: ClientId, limit: int) -> tuple[JobRecord, ...]:
+        """The client's jobs, newest first."""
+
+    async def cancel(self, client: ClientId, name: str) -> JobRecord:
+        """End it; returns when that is durable. A job that has ended stays as it is: Conflict."""
+
+    async def wait(self, client: ClientId, name: str, seconds: float) -> JobRecord:
+        """The job once it has ended, or as it is after ``seconds``."""
+
+    def events(self, client: ClientId, name: str, after: int) -> AbstractAsyncContextManager[AsyncIterator[JobEvent]]:
+        """The job's history from ``seq`` > ``after`` on, then live; ends after the event ``ended``."""
+
+    async def receipt(self, client: ClientId, name: str) -> bytes:
+        """The signed receipt. Raises NotFound when the job has none (yet)."""

@@ -1,0 +1,1 @@
+"""Where inputs come from: one interface, one file per source."""

@@ -1,0 +1,1 @@
+"""The network between nodes: one interface, libp2p and memory behind it."""

@@ -1,0 +1,1 @@
+"""Files this node keeps for its clients: results and uploaded modules."""
