@@ -29,6 +29,10 @@ GuestPath = Annotated[str, msgspec.Meta(pattern=r"\A/[^\x00-\x1f]{1,511}\Z")]
 Argument = Annotated[str, msgspec.Meta(max_length=limits.ARG_BYTES_MAX, pattern=r"\A[^\x00]*\Z")]
 Reason = Annotated[str, msgspec.Meta(max_length=4 * limits.REASON_CHARS_MAX)]
 
+# What every execution leaves beside its outputs; no output may be called so.
+STDOUT, STDERR, EXIT_CODE = "stdout", "stderr", "exitCode"
+RESULT_NAMES = frozenset({STDOUT, STDERR, EXIT_CODE})
+
 Verifier = Literal["deterministic", "noop"]
 
 # Why a node does not bid. Closed, shown to users, stable.

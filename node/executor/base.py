@@ -12,8 +12,6 @@ from typing import Protocol
 
 from node.model import ExecutionId, WasmEngine
 
-STDOUT, STDERR, EXIT_CODE = "stdout", "stderr", "exitCode"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:

@@ -1,0 +1,122 @@
+"""Uploaded WASM modules, by the sha256 of their bytes. Blocking; called through Offload.
+
+``modules/<sha256>.wasm`` in the data folder; the same folder is the requester's store and the compute node's cache. Which
+client may use which module is the journal's to know. The module used longest ago goes when the cache is over its limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from node import limits
+from node.errors import InvalidModule, NoRoom, TooLarge
+from node.model import Sha256
+
+_MAGIC = b"\0asm\x01\0\0\0"
+
+
+class Upload:
+    """A module on its way in: bytes to a temporary name, hashed as they come."""
+
+    def __init__(self, folder: Path, bytes_max: int) -> None:
+        handle, name = tempfile.mkstemp(prefix=".incoming-", dir=folder)
+        self._file = os.fdopen(handle, "wb")
+        self._path = Path(name)
+        self._folder = folder
+        self._hash = hashlib.sha256()
+        self._head = b""
+        self._bytes_max = bytes_max
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Append. Raises TooLarge, InvalidModule (as soon as the first bytes say so), NoRoom."""
+        self.size += len(chunk)
+        if self.size > self._bytes_max:
+            raise TooLarge(f"a module may have {self._bytes_max} bytes")
+        if len(self._head) < len(_MAGIC):
+            self._head += chunk[: len(_MAGIC) - len(self._head)]
+            check_head(self._head, whole=False)
+        self._hash.update(chunk)
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            raise NoRoom(f"the module cannot be kept: {error.strerror}") from error
+
+    def finish(self) -> Sha256:
+        """Keep it under its hash; again the same bytes is no error. Raises InvalidModule, NoRoom."""
+        check_head(self._head, whole=True)
+        sha256 = Sha256(self._hash.hexdigest())
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._path.replace(self._folder / f"{sha256}.wasm")
+        except OSError as error:
+            raise NoRoom(f"the module cannot be kept: {error.strerror}") from error
+        return sha256
+
+    def abandon(self) -> None:
+        """Leave nothing behind; after ``finish`` it does nothing."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+class Modules:
+    """The folder of modules."""
+
+    def __init__(self, folder: Path, cache_bytes: int = limits.MODULE_CACHE_BYTES) -> None:
+        self._folder = folder
+        self._cache_bytes = cache_bytes
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left_over in folder.glob(".incoming-*"):
+            left_over.unlink(missing_ok=True)
+
+    def upload(self) -> Upload:
+        """Begin an upload; the caller finishes or abandons it."""
+        return Upload(self._folder, limits.MODULE_BYTES_MAX)
+
+    def path(self, sha256: Sha256) -> Path | None:
+        """Where the module lies, marked as used now; None when it is not here."""
+        path = self._folder / f"{sha256}.wasm"
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return None
+        return path
+
+    def size(self, sha256: Sha256) -> int | None:
+        """Its length in bytes; None when it is not here."""
+        path = self.path(sha256)
+        return None if path is None else path.stat().st_size
+
+    def trim(self, keep: frozenset[Sha256]) -> None:
+        """Delete the modules used longest ago until the folder is within its limit, but none of ``keep``."""
+        entries = sorted(
+            ((entry.stat(), Path(entry.path)) for entry in os.scandir(self._folder) if entry.name.endswith(".wasm")),
+            key=lambda item: item[0].st_mtime_ns,
+        )
+        total = sum(stat.st_size for stat, _ in entries)
+        for stat, path in entries:
+            if total <= self._cache_bytes:
+                return
+            if path.stem not in keep:
+                path.unlink(missing_ok=True)
+                total -= stat.st_size
+
+
+def check_head(head: bytes, *, whole: bool) -> None:
+    """Whether these first bytes can be those of a core module. Raises InvalidModule with what to do."""
+    if whole and not head:
+        raise InvalidModule("the module is empty; expected a WASM binary, as a compiler for wasm32-wasi writes it")
+    if not _MAGIC.startswith(head) or (whole and len(head) < len(_MAGIC)):
+        hint = (
+            "this looks like WAT text; translate it with wat2wasm first"
+            if head.startswith(b"(")
+            else ("expected a WASM binary (version 1, not a component), as a compiler for wasm32-wasi writes it")
+        )
+        raise InvalidModule(f"not a WASM module: {hint}")

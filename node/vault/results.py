@@ -1,0 +1,152 @@
+"""Results of finished jobs, filed as ``results/<client>/<job name>/<submitted at, UTC>/<job id>/``. Blocking.
+
+A job's results come into being under a temporary name beside that folder and are renamed when complete and synced, so a
+folder with its final name is whole. Names inside were checked by ``node.verifier.manifest``; every open is relative to
+the folder and follows no link. Whose results they are is decided by who asks (``node.api``): the path comes from the
+record, and the record is the owner's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from node.errors import NoRoom, NotFound
+from node.journal.records import JobRecord
+
+_PARTIAL = ".partial-"
+
+
+class Intake:
+    """Results on their way in. ``write`` whole files or pieces of them, then ``finish`` or ``abandon``."""
+
+    def __init__(self, partial: Path, final: Path) -> None:
+        self._partial = partial
+        self._final = final
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(mode=0o700, parents=True)
+
+    def put(self, name: str, content: bytes) -> None:
+        """One whole small file. Raises NoRoom."""
+        with self.file(name) as file:
+            _written(file.write, content)
+
+    def file(self, name: str, offset: int = 0) -> BinaryIO:
+        """A file to write from ``offset`` on; what lay behind it is cut off. Raises NoRoom."""
+        path = self._partial / PurePosixPath(name)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = path.open("r+b" if path.exists() else "wb", buffering=0)
+            file.seek(offset)
+            file.truncate()
+        except OSError as error:
+            raise NoRoom(f"the results cannot be kept: {error.strerror}") from error
+        return file
+
+    def finish(self) -> Path:
+        """Sync everything, then give it its name. Raises NoRoom."""
+        try:
+            for folder, _, files in os.walk(self._partial):
+                for name in files:
+                    _sync(Path(folder) / name)
+                _sync(Path(folder))
+            shutil.rmtree(self._final, ignore_errors=True)
+            self._partial.rename(self._final)
+            _sync(self._final.parent)
+        except OSError as error:
+            raise NoRoom(f"the results cannot be kept: {error.strerror}") from error
+        return self._final
+
+    def abandon(self) -> None:
+        """Leave nothing behind; after ``finish`` it does nothing."""
+        shutil.rmtree(self._partial, ignore_errors=True)
+
+
+class Results:
+    """The folder of all results."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what a crash left half-written."""
+        for left_over in self._root.glob(f"*/*/*/{_PARTIAL}*"):
+            shutil.rmtree(left_over, ignore_errors=True)
+
+    def relative(self, record: JobRecord) -> str:
+        """Where the results of a job lie, relative to the root."""
+        submitted = datetime.fromtimestamp(record.submitted_at, UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")
+        return f"{record.client}/{record.spec.name}/{submitted}/{record.job}"
+
+    def intake(self, record: JobRecord) -> Intake:
+        """A place for a job's results to come in. Raises NoRoom."""
+        final = self._root / self.relative(record)
+        try:
+            return Intake(final.with_name(_PARTIAL + final.name), final)
+        except OSError as error:
+            raise NoRoom(f"the results cannot be kept: {error.strerror}") from error
+
+    def folder(self, record: JobRecord) -> Path:
+        """The complete results. Raises NotFound when there are none, or no longer."""
+        folder = self._root / self.relative(record)
+        if record.results is None or not folder.is_dir():
+            raise NotFound("this job has no results here")
+        return folder
+
+    def open(self, record: JobRecord, name: str) -> BinaryIO:
+        """One result file by its name in the manifest view. Raises NotFound for anything else."""
+        parts = PurePosixPath(name).parts
+        if not parts or any(part in ("..", "/") for part in parts) or "\0" in name:
+            raise NotFound(f"no result file {name!r}")
+        folder = os.open(self.folder(record), os.O_RDONLY | os.O_DIRECTORY)
+        with contextlib.ExitStack() as stack:
+            stack.callback(os.close, folder)
+            try:
+                for part in parts[:-1]:
+                    folder = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+                    stack.callback(os.close, folder)
+                file = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+            except (OSError, UnicodeEncodeError) as error:
+                raise NotFound(f"no result file {name!r}") from error
+        return _regular(file, name)
+
+    def delete(self, record: JobRecord) -> None:
+        """Remove a job's results; the folders above them go when they are empty."""
+        folder = self._root / self.relative(record)
+        shutil.rmtree(folder, ignore_errors=True)
+        for above in list(folder.parents)[:3]:
+            try:
+                above.rmdir()
+            except OSError:
+                return
+
+
+def _regular(file: int, name: str) -> BinaryIO:
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise NotFound(f"no result file {name!r}")
+    return os.fdopen(file, "rb")
+
+
+def _written(write: Callable[[bytes], int], content: bytes) -> None:
+    view = memoryview(content)
+    try:
+        while view:
+            view = view[write(bytes(view)) :]
+    except OSError as error:
+        raise NoRoom(f"the results cannot be kept: {error.strerror}") from error
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
