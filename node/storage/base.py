@@ -22,5 +22,8 @@ class Storage(Protocol):
     async def size(self, ref: Input) -> int:
         """Bytes of all its files. Raises StorageError."""
 
+    async def to_fetch(self, ref: Input) -> int:
+        """Bytes that ``prepared`` would add to this machine's disk; 0 when it copies nothing. Raises StorageError."""
+
     def prepared(self, ref: Input) -> AbstractAsyncContextManager[Path]:
         """The data as a path of this machine, valid inside the context. Raises StorageError."""

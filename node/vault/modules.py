@@ -1,7 +1,7 @@
 """Uploaded WASM modules, by the sha256 of their bytes. Blocking; called through Offload.
 
-``modules/<sha256>.wasm`` in the data folder; the same folder is the requester's store and the compute node's cache. Who may
-use which module is the journal's to know. The module used longest ago goes when the cache is over its limit.
+``modules/<sha256>.wasm`` in the data folder: the requester's store and the compute node's cache in one. Which client
+may use which module is the journal's to know. The module used longest ago goes when the cache is over its limit.
 """
 
 from __future__ import annotations
