@@ -55,6 +55,7 @@ INLINE_BYTES_MAX = 64 * KiB  # Results up to this travel in the control frame.
 RESULT_FILES_MAX = 100_000  # An execution with more files fails; a manifest with more is refused.
 RESULT_NAME_BYTES_MAX = 1_024  # The same.
 RESULT_PART_BYTES_MAX = 255  # One path segment: what Linux filesystems take.
+RESULT_DEPTH_MAX = 64  # Parts of a name; so that few names cannot ask for millions of folders. The same.
 MANIFEST_BYTES_MAX = 64 * MiB  # A longer manifest is refused.
 
 # --- modules --------------------------------------------------------------------------------------
