@@ -1,8 +1,9 @@
 """Which bidders run a shard: rendezvous hashing over a salt that is drawn once the bids are in. Pure.
 
 A node's place is the sha256 of the text ``<salt>|<job>|<shard>|<peer id>`` (salt and job in lower-case hex, shard in
-decimal), smallest first. Nobody knows the salt while bidding, so neither being fast nor choosing an id buys a place, and
-whoever has the salt can repeat the draw. Thaler and Ravishankar, "Using name-based mappings to increase hit rates" (1998).
+decimal), smallest first. Nobody knows the salt while bidding, so neither being fast nor choosing an id buys a place,
+and whoever has the salt can repeat the draw. Source: Thaler and Ravishankar, "Using name-based mappings to increase hit
+rates", 1998.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 The signed text names job, shard, execution, node and requester, so it is worth nothing anywhere else: a copied sealed
 box does not carry the copier's name, and what the requester has opened cannot be passed off as another node's (Cortier
-and Smyth, "Attacking and fixing Helios", 2011, on why encryption alone does not prevent that). Sealing is libsodium's sealed box; both keys come from Ed25519 keys.
+and Smyth, "Attacking and fixing Helios", 2011, on why encryption alone does not prevent that). Sealing is libsodium's
+sealed box; both keys come from Ed25519 keys.
 
 Lives here: the text, the signature, the seal. Does not live here: what is done with a hash (``node.verifier.vote``).
 """
