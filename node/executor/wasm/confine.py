@@ -1,0 +1,104 @@
+"""What a child process gives up before it touches anything that others wrote.
+
+Called between the fork and the first Engine, so that the engine's threads inherit all of it. A filter for files and
+system calls (Landlock, seccomp) belongs at the end of ``confine_worker`` and ``confine_compiler``, for the same reason.
+Does not live here: limits of one run (``worker``), ends by wall clock (the node).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import resource
+import signal
+from collections.abc import Sequence
+
+from node import limits
+
+COMPILE_CPU_S = 60  # A 26 MB interpreter takes about 25; the child ends by SIGXCPU.
+COMPILE_MEMORY_BYTES = 4 * limits.GiB  # Address space; the child ends by SIGABRT.
+COMPILED_BYTES_MAX = 1 * limits.GiB  # The child ends by SIGXFSZ.
+
+_FILES_OPEN_MAX = 1024
+_COMPILE_NICE = 10  # Compiling is throughput: it gives way to the node and to runs.
+_RESERVED_BYTES = 8 * limits.GiB  # wasmtime reserves 4 GiB and guards for one memory without using them.
+_ENGINE_BYTES = 256 * limits.MiB  # The engine's own heap, stacks of its threads, tables.
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_NO_NEW_PRIVS = 38
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def adopt(files: Sequence[int], parent: int) -> None:
+    """Own session, only ``files`` open (as 3, 4, …), no terminal; ended when ``parent`` ends."""
+    os.setsid()
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # It died before the line above.
+        os._exit(0)
+    _keep_only(files)
+    os.umask(0o077)
+    os.chdir("/")
+    for number in (signal.SIGXCPU, signal.SIGXFSZ, signal.SIGPROF, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def confine_worker(memory_bytes: int) -> None:
+    """Hard limits that hold for every run of this process."""
+    _confine()
+    pages, *_, data_pages, _ = (int(field) for field in _statm())
+    page = resource.getpagesize()
+    _hard(resource.RLIMIT_AS, pages * page + _RESERVED_BYTES + memory_bytes)
+    _hard(resource.RLIMIT_DATA, data_pages * page + _ENGINE_BYTES + memory_bytes)
+
+
+def confine_compiler() -> None:
+    """Hard limits of a compilation: a module of 85 KB can ask for minutes and gigabytes."""
+    _confine()
+    _hard(resource.RLIMIT_AS, COMPILE_MEMORY_BYTES)
+    _hard(resource.RLIMIT_CPU, COMPILE_CPU_S)
+    _hard(resource.RLIMIT_FSIZE, COMPILED_BYTES_MAX)
+    os.nice(_COMPILE_NICE)
+
+
+def _confine() -> None:
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(_PR_SET_DUMPABLE, 0)
+    _hard(resource.RLIMIT_CORE, 0)
+    _hard(resource.RLIMIT_NOFILE, _FILES_OPEN_MAX)
+
+
+def _hard(what: int, value: int) -> None:
+    _, hard = resource.getrlimit(what)
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(what, (value, value))
+
+
+def _keep_only(files: Sequence[int]) -> None:
+    """Copies go above every number in use first, so that no move overwrites a later one."""
+    highest = max(3 + len(files), *files) + 1
+    high = [_duplicate(number, highest) for number in files]
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    for place, number in enumerate(high, start=3):
+        os.dup2(number, place, inheritable=False)
+    os.closerange(3 + len(files), os.sysconf("SC_OPEN_MAX"))
+
+
+def _duplicate(number: int, at_least: int) -> int:
+    return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, at_least)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def _statm() -> list[str]:
+    with open("/proc/self/statm") as file:
+        return file.read().split()

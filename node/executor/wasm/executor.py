@@ -1,0 +1,186 @@
+"""The WASM engine as the node sees it: finds a warm worker or starts one, gives it the run, ends it when it must.
+
+A run costs one message and one answer on a socket that trio waits on: no thread, no polling. The wall clock is kept
+here; CPU time, memory and output are kept in the worker and by the kernel (``worker``, ``confine``). A worker whose run
+returned or trapped stays warm for the same tenant, module and memory limit; any other end of a run ends it.
+Does not live here: wasmtime (``engine``, in child processes alone), processes (``processes``), the cache (``modules``).
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from node.ambient import Offload
+from node.errors import DriverUnavailable
+from node.executor.base import Capabilities, RunLimits, Task
+from node.executor.wasm.modules import Modules
+from node.executor.wasm.pool import Key, Pool
+from node.executor.wasm.processes import Child, Processes
+from node.executor.wasm.protocol import Answer, Failed, Job, Returned, Unloadable, WorkerSpec, frame
+from node.executor.wasm.reasons import out_of_time, run_ended_by, run_failed
+from node.model import Sha256
+
+IDLE_MAX = 8  # A further idle worker ends the one that is idle for longest.
+IDLE_S = 60.0
+RUNS_PER_WORKER = 1_000  # Then a fresh process: whatever leaks, leaks no further.
+
+_CAPABILITIES = Capabilities(isolates_network=True, deterministic=False)
+
+
+@dataclass(slots=True)
+class _Worker:
+    key: Key
+    child: Child
+    runs: int = 0
+
+
+class WasmExecutor:
+    """Implements Executor with wasmtime. ``cache`` is this executor's own folder."""
+
+    def __init__(self, cache: Path, offload: Offload) -> None:
+        self._offload = offload
+        self._processes = Processes()
+        self._modules = Modules(cache, self._processes, offload)
+        self._staging = cache / "staging"
+        self._staged = itertools.count()
+        self._pool: Pool[_Worker] = Pool(IDLE_MAX, IDLE_S)
+        self._gave = trio.Event()
+
+    @property
+    def name(self) -> str:
+        """See Executor.name."""
+        return "wasm"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See Executor.capabilities."""
+        return _CAPABILITIES
+
+    async def serve(self) -> None:
+        """See Executor.serve. Raises OperatorError when others can write to the cache."""
+        await self._offload(self._open)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._processes.serve)
+            nursery.start_soon(self._expire)
+
+    async def probe(self) -> None:
+        """See Executor.probe. Starts nothing: an idle node stays small."""
+        await trio.lowlevel.checkpoint()
+        if sys.platform != "linux":
+            raise DriverUnavailable("the WASM engine needs Linux")
+        self._processes.check()
+
+    async def run(self, task: Task, results: Path) -> int:
+        """See Executor.run. Waiting for the module's compilation is part of the wall time."""
+        deadline = trio.current_time() + task.limits.wall_s
+        answer, status = await self._attempt(task, results, deadline)
+        if isinstance(answer, Unloadable):  # The cache may come from another CPU.
+            await self._modules.forget(task)
+            answer, status = await self._attempt(task, results, deadline)
+        return _exit_code(answer, status, task.limits)
+
+    def _open(self) -> None:
+        self._modules.open()
+        shutil.rmtree(self._staging, ignore_errors=True)
+        self._staging.mkdir(mode=0o700)
+
+    async def _expire(self) -> None:
+        """End workers that are idle for too long."""
+        while True:
+            expiry = self._pool.next_expiry()
+            if expiry is None:
+                await self._gave.wait()
+                self._gave = trio.Event()
+                continue
+            await trio.sleep_until(expiry)
+            for worker in self._pool.expired(trio.current_time()):
+                worker.child.kill()
+
+    async def _attempt(self, task: Task, results: Path, deadline: float) -> tuple[Answer | None, int | None]:
+        """The worker's answer, or None and its exit status. Raises ExecutionFailed, DriverUnavailable."""
+        worker = None
+        with trio.move_on_at(deadline):
+            worker = await self._worker(task)
+        if worker is None:
+            raise out_of_time(task.limits, compiling=True)
+        with trio.move_on_at(deadline):
+            answer = await self._ask(worker, task, results)
+            return answer, worker.child.status
+        raise out_of_time(task.limits, compiling=False)
+
+    async def _worker(self, task: Task) -> _Worker:
+        """A warm one, or a new one."""
+        key = Key(task.tenant, Sha256(task.engine.module), task.limits.memory_bytes)
+        while (worker := self._pool.take(key)) is not None:
+            if not worker.child.ended.is_set():
+                return worker
+        compiled = await self._modules.compiled(task)
+        spec = WorkerSpec(os.fsencode(compiled), key.memory_bytes)
+        return _Worker(key, await self._processes.spawn(spec))
+
+    async def _ask(self, worker: _Worker, task: Task, results: Path) -> Answer | None:
+        """One run. However it ends, the worker is idle or no more when this returns."""
+        staging = self._staging / str(next(self._staged))
+        worker.runs += 1
+        answer = None
+        try:
+            await worker.child.channel.send(frame(_job(task, results, staging)))
+            answer = await worker.child.channel.answer()
+        finally:
+            if _leaves_usable(answer) and worker.runs < RUNS_PER_WORKER:
+                self._keep(worker)
+            else:
+                await worker.child.end()
+                with trio.CancelScope(shield=True):
+                    await self._offload(shutil.rmtree, staging, True)
+        return answer
+
+    def _keep(self, worker: _Worker) -> None:
+        surplus = self._pool.give(worker.key, worker, trio.current_time())
+        self._gave.set()
+        if surplus is not None:
+            surplus.child.kill()
+
+
+def _job(task: Task, results: Path, staging: Path) -> Job:
+    return Job(
+        args=task.engine.args,
+        env=tuple(sorted(task.engine.env.items())),
+        inputs=tuple((os.fsencode(mount.host), mount.guest) for mount in task.inputs),
+        outputs=task.outputs,
+        results=os.fsencode(results),
+        staging=os.fsencode(staging),
+        cpu_s=task.limits.cpu_s,
+        output_bytes=task.limits.output_bytes,
+        output_files=task.limits.output_files,
+    )
+
+
+def _leaves_usable(answer: Answer | None) -> bool:
+    """Whether the worker that gave this answer may be given another run."""
+    match answer:
+        case Returned() | Failed("trap" | "data"):
+            return True
+        case _:
+            return False
+
+
+def _exit_code(answer: Answer | None, status: int | None, limits: RunLimits) -> int:
+    match answer:
+        case Returned(exit_code) if 0 <= exit_code <= 255:
+            return exit_code
+        case Failed():
+            raise run_failed(answer)
+        case Unloadable():
+            raise DriverUnavailable(
+                "the module was compiled and cannot be loaded; delete the node's cache of compiled modules"
+            )
+        case _:
+            raise run_ended_by(status, limits)

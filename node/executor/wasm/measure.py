@@ -1,0 +1,52 @@
+"""How much a run has written: a walk over its results that ends at the limit.
+
+Does not live here: who looks when (``watch`` during a run, ``worker`` after it).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What may lie in a results folder."""
+
+    output_bytes: int  # sizes of all files, as they would be read
+    output_files: int  # files, folders and links that the workload made
+
+
+def excess(results: bytes, given: int, allowance: Allowance) -> str | None:
+    """Which limit is passed and by what flag it is raised; None when none is.
+
+    ``given`` entries were there before the run. Entries that vanish meanwhile do not count; links are not followed.
+    """
+    count, size = -given, 0
+    folders = [results]
+    while folders:
+        with contextlib.suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                count += 1
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(os.fsencode(entry.path))
+                else:
+                    size += _size(entry)
+                if count > allowance.output_files:
+                    return f"wrote more than {allowance.output_files} files; write fewer, larger ones"
+                if size > allowance.output_bytes:
+                    return too_long(allowance.output_bytes)
+    return None
+
+
+def too_long(output_bytes: int) -> str:
+    """The one wording for all who see it: the walk, and the node when the kernel ended the process."""
+    return f"wrote more than {output_bytes} bytes; raise --disk"
+
+
+def _size(entry: os.DirEntry[bytes]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,266 @@
+"""The node's end of the zygote: starts it at the first need, has it fork children, knows when each has ended.
+
+A child is killed through its pidfd, so that no recycled process id is ever hit, and it counts as ended when the kernel
+says so, not when its socket closes. When a zygote dies its children die (PDEATHSIG), whoever waits for one is told, and
+the next need starts another.
+Does not live here: what children are for (``executor``, ``modules``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import trio
+
+import node
+from node.errors import DriverUnavailable
+from node.executor.wasm.channel import Channel
+from node.executor.wasm.protocol import (
+    PACKET_BYTES_MAX,
+    CompilerSpec,
+    Exited,
+    FromZygote,
+    Hello,
+    Spawn,
+    Spawned,
+    WorkerSpec,
+    from_zygote,
+    packet,
+)
+
+START_S = 30.0  # A zygote, or a fork, that takes longer has failed.
+END_S = 30.0  # How long the kernel may take to end a killed process before the node goes on without it.
+
+_NOT_SERVING = "the WASM engine is not running; the node is starting or stopping"
+
+log = logging.getLogger("quorate.executor.wasm")
+
+
+class Child:
+    """A forked process, from the request to the last of it."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.status: int | None = None  # Exit code, or the signal negated; None: not known, or not ended.
+        self.error: str | None = None
+        self.spawned = trio.Event()
+        self.ended = trio.Event()
+        self._pidfd = -1
+
+    @property
+    def pidfd(self) -> int:
+        """Valid from ``spawned`` to ``ended``, else -1."""
+        return self._pidfd
+
+    def begin(self, pidfd: int) -> None:
+        """The zygote has forked it."""
+        self._pidfd = pidfd
+        self.spawned.set()
+
+    def refuse(self, error: str) -> None:
+        """It will never be."""
+        self.error = error
+        self.spawned.set()
+        self.finish(None)
+
+    def finish(self, status: int | None) -> None:
+        """It has ended."""
+        if self.ended.is_set():
+            return
+        self.status = status
+        self.channel.close()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+        self.ended.set()
+
+    def kill(self) -> None:
+        """SIGKILL; nothing when it has ended."""
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):  # A zombie: the word of its end is on the way.
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    async def end(self) -> None:
+        """Kill and wait; not cancelled half-way."""
+        self.kill()
+        with trio.move_on_after(END_S, shield=True):
+            await self.ended.wait()
+            return
+        log.error("process_does_not_end")
+
+
+class Processes:
+    """Children by way of one zygote at a time. ``serve`` is its whole life."""
+
+    def __init__(self) -> None:
+        self._wanted = trio.Event()
+        self._zygote: _Zygote | None = None
+        self._serving = False
+
+    def check(self) -> None:
+        """Raise DriverUnavailable unless ``serve`` is running."""
+        if not self._serving:
+            raise DriverUnavailable(_NOT_SERVING)
+
+    async def serve(self) -> None:
+        """Start a zygote when one is wanted, again when it has died; cancelling ends it and every child."""
+        self._serving = True
+        try:
+            while True:
+                await self._wanted.wait()
+                zygote = self._current()
+                try:
+                    await zygote.serve()
+                finally:
+                    self._zygote, self._wanted = None, trio.Event()
+                log.warning("zygote_ended")
+        finally:
+            self._serving = False
+            self._current().never(_NOT_SERVING)
+
+    async def spawn(self, spec: WorkerSpec | CompilerSpec, files: Sequence[int] = ()) -> Child:
+        """Fork a child that has its channel and ``files`` open. Raises DriverUnavailable."""
+        self.check()
+        zygote = self._current()
+        self._wanted.set()
+        await zygote.said_hello.wait()
+        if zygote.error is not None:
+            raise DriverUnavailable(zygote.error)
+        return await zygote.spawn(spec, files)
+
+    def _current(self) -> _Zygote:
+        if self._zygote is None:
+            self._zygote = _Zygote()
+        return self._zygote
+
+
+class _Zygote:
+    """One zygote process."""
+
+    def __init__(self) -> None:
+        self.said_hello = trio.Event()
+        self.error: str | None = None
+        self._children: dict[int, Child] = {}
+        self._number = 0
+        self._control: socket.socket | None = None
+
+    async def serve(self) -> None:
+        """From its start to its end and that of its children."""
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with control:
+            control.setblocking(False)
+            try:
+                with theirs:
+                    process = _start(theirs)
+            except OSError as error:
+                self.never(f"the WASM engine does not start: {error.strerror}")
+                return
+            self._control = control
+            try:
+                await self._listen(control)
+            finally:
+                await self._end(process)
+
+    def never(self, error: str) -> None:
+        """It will not start: whoever waits for it is told."""
+        self.error = error
+        self.said_hello.set()
+
+    async def spawn(self, spec: WorkerSpec | CompilerSpec, files: Sequence[int]) -> Child:
+        """See Processes.spawn. Not cancelled half-way: there would be a child that nobody knows."""
+        ours, theirs = socket.socketpair()
+        child = Child(Channel(ours))
+        self._number += 1
+        self._children[self._number] = child
+        with trio.move_on_after(START_S, shield=True) as scope:
+            with theirs:
+                await self._send(packet(Spawn(self._number, spec)), [theirs.fileno(), *files])
+            await child.spawned.wait()
+        if scope.cancelled_caught:
+            self.error = "the WASM engine does not answer"
+            self._hang_up()
+            raise DriverUnavailable(self.error)
+        if child.error is not None:
+            raise DriverUnavailable(f"the WASM engine could not start a worker: {child.error}")
+        return child
+
+    async def _send(self, data: bytes, files: Sequence[int]) -> None:
+        while self._control is not None:
+            try:
+                socket.send_fds(self._control, [data], files)
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(self._control)
+            except OSError:
+                return  # It is gone; the end of ``_listen`` tells all who wait.
+            else:
+                return
+
+    async def _listen(self, control: socket.socket) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(control)
+            try:
+                data, files, _, _ = socket.recv_fds(control, PACKET_BYTES_MAX, 1, socket.MSG_CMSG_CLOEXEC)
+            except BlockingIOError:
+                continue
+            except ConnectionResetError:
+                return
+            if not data:
+                return
+            self._hear(from_zygote(data), files)
+
+    def _hear(self, message: FromZygote, files: Sequence[int]) -> None:
+        match message:
+            case Hello(error):
+                self.error = None if error is None else f"the WASM engine does not start: {error}"
+                self.said_hello.set()
+            case Spawned(number, _, error):
+                if error is None:
+                    self._children[number].begin(files[0])
+                else:
+                    self._children.pop(number).refuse(error)
+            case Exited(number, status):
+                self._children.pop(number).finish(status)
+
+    def _hang_up(self) -> None:
+        if self._control is not None:
+            self._control.shutdown(socket.SHUT_RDWR)
+
+    async def _end(self, process: subprocess.Popen[bytes]) -> None:
+        self._control = None
+        self.error = self.error or "the WASM engine's process has ended; try again"
+        self.said_hello.set()
+        with trio.move_on_after(END_S, shield=True):
+            pidfd = os.pidfd_open(process.pid)
+            for child in self._children.values():
+                child.kill()
+            process.kill()
+            for child in self._children.values():
+                if child.pidfd >= 0:
+                    await trio.lowlevel.wait_readable(child.pidfd)
+            await trio.lowlevel.wait_readable(pidfd)
+            os.close(pidfd)
+        process.wait()
+        for child in self._children.values():
+            child.refuse(self.error)
+        self._children.clear()
+
+
+def _start(control: socket.socket) -> subprocess.Popen[bytes]:
+    """Fresh, with nothing of the node's environment but where the package is."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "node.executor.wasm.zygote", str(control.fileno())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env={"PYTHONPATH": str(Path(node.__file__).parent.parent)},
+        cwd="/",
+        pass_fds=(control.fileno(),),
+        start_new_session=True,
+    )

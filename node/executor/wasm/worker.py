@@ -1,0 +1,85 @@
+"""A worker process: runs one module for one tenant, again and again, each time in a fresh store.
+
+It is forked by the zygote, loads the module and answers jobs until the node closes its end. CPU time is limited per run
+by ITIMER_PROF, which counts all threads of the process and whose signal ends it (RLIMIT_CPU is per process, and so no
+limit of a run). What a run writes is limited per file by RLIMIT_FSIZE, whose signal ends the process as well, and in
+all by ``watch`` and by a last look after the run.
+Does not live here: the wall clock (the node's), what is done with a dead worker (``executor``).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import signal
+import socket
+
+from node.executor.wasm import engine, staging
+from node.executor.wasm.confine import confine_worker
+from node.executor.wasm.measure import Allowance, excess
+from node.executor.wasm.protocol import Answer, Failed, Job, Returned, Unloadable, WorkerSpec, frame, receive_job
+from node.executor.wasm.watch import Watch
+
+
+def serve(channel: socket.socket, spec: WorkerSpec) -> None:
+    """The life of the process; returns when the node has no more jobs."""
+    confine_worker(spec.memory_bytes)
+    try:
+        program = engine.Program(os.fsdecode(spec.compiled), spec.memory_bytes)
+    except engine.Unloadable:
+        channel.sendall(frame(Unloadable()))
+        return
+    watch = Watch(lambda detail: channel.sendall(frame(Failed("output", detail))))
+    gc.collect()
+    gc.freeze()
+    while (job := receive_job(channel)) is not None:
+        answer = _answer(program, watch, job)
+        channel.sendall(frame(answer))
+
+
+def _answer(program: engine.Program, watch: Watch, job: Job) -> Answer:
+    try:
+        shown, staged = staging.prepare(job.inputs, [guest for _, guest in job.outputs], job.staging)
+        try:
+            return _limited(program, watch, job, shown)
+        finally:
+            if staged:
+                staging.clear(job.staging)
+    except staging.Unusable as unusable:
+        return Failed("data", str(unusable))
+    except engine.Trapped as trapped:
+        return Failed(trapped.code, trapped.reason)
+
+
+def _limited(program: engine.Program, watch: Watch, job: Job, shown: tuple[tuple[str, str], ...]) -> Answer:
+    plan = _plan(job, shown)
+    given = len(job.outputs) + 2
+    allowance = Allowance(job.output_bytes, job.output_files)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (job.output_bytes, hard))
+    signal.setitimer(signal.ITIMER_PROF, job.cpu_s)
+    watch.begin(job.results, given, allowance)
+    try:
+        exit_code = program.run(plan)
+    finally:
+        watch.end()
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    found = excess(job.results, given, allowance)
+    return Returned(exit_code) if found is None else Failed("output", found)
+
+
+def _plan(job: Job, shown: tuple[tuple[str, str], ...]) -> engine.Plan:
+    writable = []
+    for name, guest in job.outputs:
+        folder = os.path.join(job.results, name.encode())
+        os.mkdir(folder, 0o700)
+        writable.append((os.fsdecode(folder), guest))
+    return engine.Plan(
+        args=job.args,
+        env=job.env,
+        read_only=shown,
+        writable=writable,
+        stdout=os.path.join(job.results, b"stdout"),
+        stderr=os.path.join(job.results, b"stderr"),
+    )
