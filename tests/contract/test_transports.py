@@ -1,0 +1,63 @@
+"""Both transports keep the contract: libp2p over loopback sockets, memory in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import trio
+from contract.blob_streams import BlobContract
+from contract.transports import SessionContract, World, identity
+from trio.testing import MockClock
+
+from node import limits
+from node.transport.base import Transport
+from node.transport.memory import Faults, MemoryTransport, Network
+
+if TYPE_CHECKING:
+    _: type[Transport] = MemoryTransport
+
+
+class MemoryWorld:
+    """A network in bad weather."""
+
+    stall_s = limits.BLOB_STALL_S
+
+    def __init__(self, faults: Faults) -> None:
+        self.network = Network(Random(1), faults)
+
+    def transport(self, number: int) -> Transport:
+        return self.network.join(identity(number).peer_id)
+
+    async def break_connection(self, one: Transport, other: Transport) -> None:
+        self.network.break_connection(one.local_id, other.local_id)
+        await trio.lowlevel.checkpoint()
+
+
+class InVirtualTime:
+    """How the memory transport's tests run."""
+
+    def run(self, main: Callable[[], Any]) -> None:
+        trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+class TestMemorySessions(InVirtualTime, SessionContract):
+    """The simulator's network."""
+
+    def world(self) -> World:
+        return MemoryWorld(Faults())
+
+
+class TestMemorySessionsInBadWeather(InVirtualTime, SessionContract):
+    """The same while connections break all the time."""
+
+    def world(self) -> World:
+        return MemoryWorld(Faults(breaks=0.02, delay_s_max=0.5))
+
+
+class TestMemoryBlobs(InVirtualTime, BlobContract):
+    """The simulator's blob streams."""
+
+    def world(self) -> World:
+        return MemoryWorld(Faults())
