@@ -7,6 +7,7 @@ A peer id is base58 of the identity multihash of the protobuf-coded public key
 from __future__ import annotations
 
 import base64
+import hashlib
 
 import base58
 from nacl.bindings import crypto_sign_ed25519_pk_to_curve25519, crypto_sign_ed25519_sk_to_curve25519
@@ -37,6 +38,11 @@ def public_key_of(peer: str) -> bytes:
 def client_id_of(public_key: bytes) -> ClientId:
     """A client's name: its public key."""
     return ClientId(public_key.hex())
+
+
+def pseudonym(requester: str, client: str) -> str:
+    """How a requester names a client to compute nodes: one name for all its jobs there. 64 hex digits."""
+    return hashlib.sha256(f"quorate client|{requester}|{client}".encode()).hexdigest()
 
 
 def pem_of(public_key: bytes) -> str:

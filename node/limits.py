@@ -47,8 +47,11 @@ REASON_CHARS_MAX = 500  # Longer reasons of peers are cut.
 
 # --- compute ------------------------------------------------------------------------------------
 OFFERS_MAX = 4_096  # The oldest offer not taken up is forgotten.
+OFFERS_CONSIDERED_PER_PEER = 64  # Offers with inputs being looked up; further ones are declined as full.
 EXECUTIONS_PER_REQUESTER = 256  # Further accepts of that requester fail with "busy".
+EXECUTIONS_WAITING_MAX = 256  # Waiting for room on this node; with more the node declines as full.
 RESULTS_KEPT_S = 3_600.0  # A proposal whose requester is silent for this long is deleted.
+INLINE_FILES_MAX = 1_024  # Results of more files do not, however small they are.
 INLINE_BYTES_MAX = 64 * KiB  # Results up to this travel in the control frame.
 
 # --- results ------------------------------------------------------------------------------------
@@ -69,3 +72,19 @@ CLOCK_SKEW_S = 60  # How far a client's clock may be off.
 HTTP_CHUNK_S = 30.0  # An upload that sends nothing for this long is ended (408).
 EVENT_STREAMS_PER_CLIENT = 64  # Further event streams are refused (429).
 WAIT_S_MAX = 60.0  # ``Prefer: wait=N`` waits no longer.
+
+# --- http -----------------------------------------------------------------------------------------
+TOKEN_CHARS_MAX = 1_024  # A longer token is refused unread; ours have about 370.
+TOKENS_CACHED = 1_024  # The token verified longest ago is verified again.
+CLIENTS_FILE_BYTES_MAX = 1 * MiB  # A longer ``authorized_clients`` file is malformed.
+HTTP_CONNECTIONS_MAX = 512  # Further connections are closed unanswered.
+HTTP_HEAD_BYTES_MAX = 16 * KiB  # A longer request line and headers end the connection (431).
+HTTP_IDLE_S = 15.0  # A connection without a complete request head for this long is closed.
+HTTP_STALL_S = 30.0  # A client that takes nothing of its answer for this long is cut off.
+HTTP_DRAIN_S = 1.0  # At shutdown answers under way have this long.
+HTTP_LINGER_S = 2.0  # What a refused client still sends is read for this long, so that it sees the refusal.
+EVENT_KEEPALIVE_S = 15.0  # A silent event stream carries a comment this often.
+JOBS_LISTED_MAX = 1_000  # A list is no longer, whatever ``limit`` says.
+UPLOADS_PER_CLIENT = 4  # Further uploads at the same time are refused (429).
+UPLOADS_MAX = 32  # The same over all clients of a node.
+LISTINGS_CACHED_FILES = 100_000  # Lists of result files kept in memory, in files; the oldest list goes first.

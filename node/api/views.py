@@ -77,6 +77,7 @@ class ResultsView(_View, frozen=True, kw_only=True):
     files: int
     bytes: int
     peer: str
+    exit_code: int | None
 
 
 class JobView(_View, frozen=True, kw_only=True):
@@ -226,7 +227,7 @@ def job_view(record: JobRecord) -> JobView:
         failure=None if failure is None else FailureView(code=failure.code, reason=failure.reason),
         results=None
         if results is None
-        else ResultsView(hash=results.hash, files=results.files, bytes=results.bytes, peer=results.peer),
+        else ResultsView(hash=results.hash, files=results.files, bytes=results.bytes, peer=results.peer, exit_code=results.exit_code),
     )
 
 

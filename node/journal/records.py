@@ -91,6 +91,7 @@ class ResultsRecord(_Record, frozen=True, kw_only=True):
     bytes: int
     peer: PeerId  # who handed it over
     folder: str  # relative to the vault
+    exit_code: int | None = None
 
 
 class Failure(_Record, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from node.model import PeerId
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A stream of ``size`` bytes in chunks of at most ``limits.BLOB_CHUNK_BYTES``; whoever takes it closes ``chunks``.
+    """A stream of ``size`` bytes in chunks of at most ``limits.BLOB_CHUNK_BYTES``; a transport that sends it closes it.
 
     A reader's iterator raises PeerGone when the stream ends before ``size`` bytes and the end marker have come, and
     MalformedMessage when there would be more.

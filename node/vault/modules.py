@@ -46,10 +46,15 @@ class Upload:
         except OSError as error:
             raise NoRoom(f"the module cannot be kept: {error.strerror}") from error
 
+    @property
+    def sha256(self) -> Sha256:
+        """Of what has come so far."""
+        return Sha256(self._hash.hexdigest())
+
     def finish(self) -> Sha256:
         """Keep it under its hash; again the same bytes is no error. Raises InvalidModule, NoRoom."""
         check_head(self._head, whole=True)
-        sha256 = Sha256(self._hash.hexdigest())
+        sha256 = self.sha256
         try:
             self._file.flush()
             os.fsync(self._file.fileno())

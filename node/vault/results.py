@@ -21,6 +21,7 @@ from node.errors import NoRoom, NotFound
 from node.journal.records import JobRecord
 
 _PARTIAL = ".partial-"
+_PEEK_BYTES = 64
 
 
 class Intake:
@@ -48,6 +49,18 @@ class Intake:
         except OSError as error:
             raise NoRoom(f"the results cannot be kept: {error.strerror}") from error
         return file
+
+    def append(self, file: BinaryIO, chunk: bytes) -> None:
+        """More of a file that ``file`` opened. Raises NoRoom."""
+        _written(file.write, chunk)
+
+    def peek(self, name: str) -> bytes:
+        """The first bytes of a file that is here already; none when it is not."""
+        try:
+            with (self._partial / PurePosixPath(name)).open("rb") as file:
+                return file.read(_PEEK_BYTES)
+        except FileNotFoundError:
+            return b""
 
     def finish(self) -> Path:
         """Sync everything, then give it its name. Raises NoRoom."""

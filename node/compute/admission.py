@@ -1,0 +1,75 @@
+"""Whether to bid: checks in the order of the reference system, the first that fails is the answer.
+
+Engine installed, verifier installed, data here, disk for it, resources within what a job may have, room at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from node import limits
+from node.compute.capacity import Need, need_of, refusal
+from node.errors import StorageError
+from node.messages import Offer
+from node.model import DeclineCode, Input, JobSpec, cut
+from node.storage.base import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why not, as a stable code and for people."""
+
+    code: DeclineCode
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abilities:
+    """What this node can do; constant."""
+
+    engines: Collection[str]
+    verifiers: Collection[str]
+    storage: Storage | None
+    job_limit: Need
+    timeout_s: float
+
+
+def refused_at_sight(offer: Offer, able: Abilities, waiting: int) -> Refusal | None:
+    """The checks that need no look at the disk. Pure."""
+    spec = offer.spec
+    engine = spec.engine.__struct_config__.tag
+    if engine not in able.engines:
+        return Refusal("engine", f"no {engine} engine here")
+    if spec.verifier not in able.verifiers:
+        return Refusal("verifier", f"no {spec.verifier} verifier here")
+    if spec.timeout_s > able.timeout_s:
+        return Refusal("resources", f"it may run for {spec.timeout_s:g} s, this node gives a job {able.timeout_s:g} s")
+    too_much = refusal(need_of(spec.resources), able.job_limit)
+    if too_much is not None:
+        return Refusal("resources", too_much)
+    if waiting >= limits.EXECUTIONS_WAITING_MAX:
+        return Refusal("full", f"{waiting} executions wait here already")
+    return None
+
+
+async def refused_for_data(spec: JobSpec, able: Abilities) -> Refusal | None:
+    """The checks of the inputs: every one must be here, and what has to be fetched must fit."""
+    if not spec.inputs:
+        return None
+    if able.storage is None:
+        return Refusal("data", "this node serves no data (it was started without --filecoin-unsealed-path)")
+    try:
+        to_fetch = 0
+        for ref in spec.inputs:
+            if not await able.storage.has(ref):
+                return _missing(ref)
+            to_fetch += await able.storage.to_fetch(ref)
+    except StorageError as error:
+        return Refusal("data", cut(str(error)))
+    too_much = refusal(need_of(spec.resources, to_fetch), able.job_limit)
+    return None if too_much is None else Refusal("disk", too_much)
+
+
+def _missing(ref: Input) -> Refusal:
+    return Refusal("data", f"does not hold {ref.cid}")

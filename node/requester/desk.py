@@ -1,0 +1,138 @@
+"""What clients ask of the requester: ``node.requester.jobs.Jobs``, over the role and the journal."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import trio
+
+from node import limits
+from node.ambient import Ambient
+from node.errors import Conflict, InvalidSpec, NotFound, TooMany
+from node.journal.base import Journal
+from node.journal.records import JobEvent, JobRecord
+from node.model import ClientId, JobId, JobSpec, Sha256
+from node.requester.life import CancelAsked
+from node.requester.live import LiveJob
+from node.requester.role import Requester
+from node.spec import spec_hash
+
+_ID_CHARS = 32
+
+
+class JobDesk:
+    """Implements Jobs."""
+
+    def __init__(self, requester: Requester, journal: Journal, ambient: Ambient) -> None:
+        self._requester = requester
+        self._journal = journal
+        self._ambient = ambient
+        self._modules: dict[ClientId, set[Sha256]] = {}
+
+    async def submit(self, client: ClientId, spec: JobSpec) -> JobRecord:
+        """See Jobs."""
+        await self._check_module(client, Sha256(spec.engine.module))
+        self._check_quota(client)
+        now = self._ambient.now()
+        life_s = spec.deal.bid_window_s + spec.timeout_s + limits.REPLY_S + limits.HAND_OVER_S
+        record = JobRecord(
+            job=JobId(self._ambient.token(_ID_CHARS // 2).hex()),
+            client=client,
+            spec=spec,
+            spec_sha256=spec_hash(spec),
+            submitted_at=now,
+            deadline=now + life_s,
+        )
+        return await self._requester.open(record).taken()
+
+    async def find(self, client: ClientId, name: str) -> JobRecord:
+        """See Jobs."""
+        live = self._live(client, name) if len(name) == _ID_CHARS else None
+        if live is not None:
+            return live.shown
+        kept = await self._ambient.offload(self._journal.jobs, client, name)
+        found = {record.job: record for record in kept}
+        found.update({live.job: live.shown for live in self._live_of(client) if live.job.startswith(name)})
+        if len(found) > 1:
+            raise Conflict(f"{name!r} is the beginning of {len(found)} job ids; give more of it")
+        if not found:
+            raise NotFound(f"no job {name!r}")
+        return next(iter(found.values()))
+
+    async def recent(self, client: ClientId, limit: int) -> tuple[JobRecord, ...]:
+        """See Jobs."""
+
+        def newest() -> tuple[JobRecord, ...]:
+            return self._journal.jobs(client, limit=limit)
+
+        kept = await self._ambient.offload(newest)
+        live = {live.job: live.shown for live in self._live_of(client)}
+        merged = {record.job: record for record in kept} | live
+        return tuple(sorted(merged.values(), key=_newest_first)[:limit])
+
+    async def cancel(self, client: ClientId, name: str) -> JobRecord:
+        """See Jobs."""
+        record = await self.find(client, name)
+        live = self._live(client, record.job)
+        if live is None or record.ended:
+            raise Conflict(f"job {record.job} has ended already ({record.state})")
+        self._requester.feed(live, CancelAsked())
+        return await live.ended()
+
+    async def wait(self, client: ClientId, name: str, seconds: float) -> JobRecord:
+        """See Jobs."""
+        record = await self.find(client, name)
+        live = self._live(client, record.job)
+        if live is None:
+            return record
+        with trio.move_on_after(seconds):
+            await live.ended()
+        return live.shown
+
+    @asynccontextmanager
+    async def events(self, client: ClientId, name: str, after: int) -> AsyncIterator[AsyncIterator[JobEvent]]:
+        """See Jobs."""
+        record = await self.find(client, name)
+        live = self._live(client, record.job)
+        history = self._kept_history(record.job, after) if live is None else live.history(after)
+        async with aclosing(history) as events:
+            yield events
+
+    async def receipt(self, client: ClientId, name: str) -> bytes:
+        """See Jobs."""
+        record = await self.find(client, name)
+        receipt = await self._ambient.offload(self._journal.receipt, record.job)
+        if receipt is None:
+            raise NotFound(f"job {record.job} has no receipt ({record.state})")
+        return receipt
+
+    async def _check_module(self, client: ClientId, module: Sha256) -> None:
+        known = self._modules.setdefault(client, set())
+        if module in known:
+            return
+        if await self._ambient.offload(self._journal.module_size, client, module) is None:
+            raise InvalidSpec(
+                "$.engine.module", f"expected a module that you uploaded (POST /v1/modules), not {module}"
+            )
+        known.add(module)
+
+    def _check_quota(self, client: ClientId) -> None:
+        mine = sum(1 for _ in self._live_of(client))
+        if mine >= limits.JOBS_ACTIVE_PER_CLIENT or len(self._requester.live) >= limits.JOBS_ACTIVE_MAX:
+            raise TooMany(f"{mine} of your jobs are under way, and this node takes no more; wait for some to end")
+
+    def _live(self, client: ClientId, name: str) -> LiveJob | None:
+        live = self._requester.live.get(JobId(name))
+        return live if live is not None and live.base.client == client else None
+
+    def _live_of(self, client: ClientId) -> list[LiveJob]:
+        return [live for live in self._requester.live.values() if live.base.client == client]
+
+    async def _kept_history(self, job: JobId, after: int) -> AsyncGenerator[JobEvent, None]:
+        for event in await self._ambient.offload(self._journal.events, job, after):
+            yield event
+
+
+def _newest_first(record: JobRecord) -> tuple[float, str]:
+    return -record.submitted_at, record.job

@@ -1,0 +1,212 @@
+"""Fetching what won, manifest first.
+
+The winner first sends the list whose hash won; nothing is written before that list hashes to what won and every name
+in it is harmless. Then each file is checked against its own line: the first file that is not what its line says, or is
+longer than its size, ends it with BadResult, and the next winner goes on with the files that are still missing. One
+that breaks off is asked again from the byte that is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import trio
+
+from node import limits
+from node.ambient import Ambient
+from node.errors import BadResult, BlobRefused, MalformedMessage, PeerGone
+from node.journal.records import JobRecord, ResultsRecord
+from node.messages import FileWanted, HandOver, ManifestWanted, NoResults, Results
+from node.model import EXIT_CODE, RESULT_NAMES, DirHash, ExecutionId, PeerId
+from node.requester.life import Fetch
+from node.transport.base import Transport
+from node.vault.results import Intake
+from node.vault.results import Results as ResultsVault
+from node.verifier.manifest import Line, Manifest, check_sizes, parse, parse_sized
+
+ATTEMPTS_MAX = 8  # in a row without a new byte
+RETRY_S = 0.25  # the first wait; each further one is twice as long
+
+
+@dataclass(slots=True, eq=False)
+class Incoming:
+    """The results of one job on their way in; survives from one winner to the next."""
+
+    record: JobRecord
+    intake: Intake
+    manifest: Manifest | None = None
+    sizes: tuple[int, ...] = ()
+    whole: int = 0  # files, in manifest order, that are here and checked
+    offset: int = 0  # bytes of the next file that are here
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    def next_file(self) -> None:
+        """The current file is whole."""
+        self.whole += 1
+        self.restart_file()
+
+    def restart_file(self) -> None:
+        """The current file begins anew."""
+        self.offset, self.digest = 0, hashlib.sha256()
+
+
+class HandOvers:
+    """Asks winners. ``received`` is given the answers, in the reader's task."""
+
+    def __init__(self, transport: Transport, vault: ResultsVault, ambient: Ambient) -> None:
+        self._transport = transport
+        self._vault = vault
+        self._ambient = ambient
+        self._waiting: dict[tuple[PeerId, ExecutionId], trio.MemorySendChannel[Results | NoResults]] = {}
+
+    def received(self, sender: PeerId, message: Results | NoResults) -> None:
+        """An answer; one that nobody waits for means nothing."""
+        waiting = self._waiting.pop((sender, ExecutionId(message.execution)), None)
+        if waiting is not None:
+            waiting.send_nowait(message)
+
+    async def begin(self, record: JobRecord) -> Incoming:
+        """A place for the results. Raises NoRoom."""
+        return Incoming(record, await self._ambient.offload(self._vault.intake, record))
+
+    async def abandon(self, incoming: Incoming) -> None:
+        """Leave nothing behind; after ``fetch`` has returned it does nothing."""
+        with trio.CancelScope(shield=True):  # Deleting a folder is bounded by its limits.
+            await self._ambient.offload(incoming.intake.abandon)
+
+    async def fetch(self, incoming: Incoming, order: Fetch) -> ResultsRecord:
+        """Everything from one winner. Raises BadResult (it lied), PeerGone or BlobRefused (it cannot), NoRoom."""
+        answer = await self._ask(order.peer, order.execution)
+        await self._take_manifest(incoming, order, answer)
+        assert incoming.manifest is not None
+        if answer.files is not None:
+            await self._take_inline(incoming, answer.files)
+        for index in range(incoming.whole, len(incoming.manifest.lines)):
+            await self._take_file(incoming, order, index)
+        exit_code = await self._ambient.offload(_exit_code, incoming.intake)
+        await self._ambient.offload(incoming.intake.finish)
+        return ResultsRecord(
+            hash=order.hash,
+            files=len(incoming.manifest.lines),
+            bytes=sum(incoming.sizes),
+            peer=order.peer,
+            folder=self._vault.relative(incoming.record),
+            exit_code=exit_code,
+        )
+
+    async def _ask(self, peer: PeerId, execution: ExecutionId) -> Results:
+        send, receive = trio.open_memory_channel[Results | NoResults](1)
+        self._waiting[peer, execution] = send
+        self._transport.send(peer, HandOver(execution))
+        try:
+            with trio.fail_after(limits.BLOB_STALL_S):
+                answer = await receive.receive()
+        except trio.TooSlowError as error:
+            raise PeerGone("it does not answer") from error
+        finally:
+            self._waiting.pop((peer, execution), None)
+        if isinstance(answer, NoResults):
+            raise BlobRefused(answer.reason)
+        return answer
+
+    async def _take_manifest(self, incoming: Incoming, order: Fetch, answer: Results) -> None:
+        if answer.manifest is None:
+            sized = await self._blob(order)
+            manifest, sizes = parse_sized(sized)
+        else:
+            manifest, sizes = parse(answer.manifest), answer.sizes or ()
+        check_manifest(manifest, sizes, won=order.hash, record=incoming.record)
+        if sizes != incoming.sizes and incoming.manifest is not None:
+            incoming.restart_file()  # The winner before said another size for it; what is whole was checked by hash.
+        incoming.manifest, incoming.sizes = manifest, sizes
+
+    async def _blob(self, order: Fetch) -> bytes:
+        body = bytearray()
+        async with self._transport.fetch(order.peer, ManifestWanted(order.execution)) as blob:
+            if blob.size > limits.MANIFEST_BYTES_MAX:
+                raise BadResult(f"its manifest has {blob.size} bytes")
+            async for chunk in blob.chunks:
+                body += chunk
+        return bytes(body)
+
+    async def _take_inline(self, incoming: Incoming, files: Sequence[bytes]) -> None:
+        assert incoming.manifest is not None
+        if len(files) != len(incoming.manifest.lines):
+            raise BadResult("it sent another number of files than its manifest has")
+        for line, content in zip(incoming.manifest.lines, files, strict=True):
+            if hashlib.sha256(content).hexdigest() != line.sha256:
+                raise BadResult(f"{line.name} is not the file that won")
+        named = [(local_name(line), content) for line, content in zip(incoming.manifest.lines, files, strict=True)]
+        await self._ambient.offload(_put_all, incoming.intake, named)
+        incoming.whole = len(named)
+
+    async def _take_file(self, incoming: Incoming, order: Fetch, index: int) -> None:
+        """One file, however often the stream breaks, as long as each attempt brings something."""
+        fruitless, wait_s = 0, RETRY_S
+        while True:
+            before = incoming.offset
+            try:
+                await self._stream(incoming, order, index)
+            except PeerGone:
+                fruitless, wait_s = (0, RETRY_S) if incoming.offset > before else (fruitless + 1, wait_s * 2)
+                if fruitless == ATTEMPTS_MAX:
+                    raise
+                await trio.sleep(wait_s)
+            else:
+                return
+
+    async def _stream(self, incoming: Incoming, order: Fetch, index: int) -> None:
+        assert incoming.manifest is not None
+        line, size = incoming.manifest.lines[index], incoming.sizes[index]
+        request = FileWanted(order.execution, index, incoming.offset)
+        try:
+            async with self._transport.fetch(order.peer, request) as blob:
+                if blob.size != size - incoming.offset:
+                    raise BadResult(f"{line.name} does not have the {size} bytes it announced")
+                await self._write(incoming, local_name(line), blob.chunks)
+        except MalformedMessage as error:
+            raise BadResult(f"{line.name}: {error}") from error
+        if incoming.digest.hexdigest() != line.sha256:
+            incoming.restart_file()
+            raise BadResult(f"{line.name} is not the file that won")
+        incoming.next_file()
+
+    async def _write(self, incoming: Incoming, name: str, chunks: AsyncIterator[bytes]) -> None:
+        with await self._ambient.offload(incoming.intake.file, name, incoming.offset) as file:
+            async for chunk in chunks:
+                await self._ambient.offload(_append, incoming, file, chunk)
+
+
+def check_manifest(manifest: Manifest, sizes: tuple[int, ...], *, won: DirHash, record: JobRecord) -> None:
+    """Whether this is the list that won, of a shape that this job can have. Raises BadResult."""
+    if manifest.h1() != won:
+        raise BadResult("its manifest is not the one that won")
+    check_sizes(manifest, sizes, bytes_max=record.spec.resources.disk_bytes)
+    allowed = RESULT_NAMES | {output.name for output in record.spec.outputs}
+    for line in manifest.lines:
+        if local_name(line).split("/", 1)[0] not in allowed:
+            raise BadResult(f"{line.name} belongs to no output of the job")
+
+
+def local_name(line: Line) -> str:
+    """The name without the prefix that all names in a manifest have."""
+    return line.name.partition("/")[2]
+
+
+def _put_all(intake: Intake, named: list[tuple[str, bytes]]) -> None:
+    for name, content in named:
+        intake.put(name, content)
+
+
+def _append(incoming: Incoming, file: BinaryIO, chunk: bytes) -> None:
+    incoming.intake.append(file, chunk)
+    incoming.digest.update(chunk)
+    incoming.offset += len(chunk)
+
+
+def _exit_code(intake: Intake) -> int | None:
+    text = intake.peek(EXIT_CODE)
+    return int(text) if text.strip().isdigit() else None
