@@ -17,7 +17,7 @@ import trio
 from node import limits
 from node.alarms import Alarms
 from node.ambient import Ambient
-from node.errors import BadProposal, BadResult, BlobRefused, NoRoom, PeerGone
+from node.errors import BadResult, BlobRefused, NoRoom, PeerGone
 from node.identity import Identity, pseudonym
 from node.journal.base import Journal, SaveJob
 from node.journal.records import Failure, JobEvent, JobRecord
@@ -28,18 +28,16 @@ from node.messages import (
     ModuleWanted,
     NoResults,
     Offer,
-    Proposed,
     Release,
     Results,
-    Started,
 )
 from node.messages import Decline as Declined
-from node.messages import Failed as ExecutionEnded
 from node.model import ExecutionId, JobId, PeerId, Sha256, cut
+from node.receipt.sign import make
+from node.receipt.statement import Facts
 from node.requester.handover import HandOvers, Incoming
+from node.requester.hearing import Inbound, event_of
 from node.requester.life import (
-    Answered,
-    Began,
     Bidding,
     BidWindowClosed,
     CannotKeep,
@@ -59,14 +57,11 @@ from node.requester.life import (
     Lied,
     Note,
     NotHandedOver,
-    Proposal,
     RunDeadline,
-    RunFailed,
     Running,
 )
 from node.requester.live import LiveJob
 from node.requester.machine import step
-from node.requester.receipt import receipt_of
 from node.requester.record import record_of
 from node.transport.base import Blob, Transport
 from node.transport.files import file_blob
@@ -74,11 +69,9 @@ from node.vault.modules import Modules
 from node.vault.results import Results as ResultsVault
 from node.verifier.base import Verifier
 from node.verifier.draw import draw
-from node.verifier.proposal import open_proposal
 
 log = logging.getLogger("quorate.requester")
 
-Inbound = Bid | Declined | Started | Proposed | ExecutionEnded | Results | NoResults
 _FETCHES_MAX = limits.JOBS_ACTIVE_MAX + 1  # One order for each job at most.
 
 
@@ -135,7 +128,7 @@ class Requester:
         for live in tuple(self.live.values()):
             self.feed(live, Left(peer))
 
-    def received(self, sender: PeerId, message: Inbound) -> None:
+    def received(self, sender: PeerId, message: Inbound | Results | NoResults) -> None:
         """One message of a compute node."""
         if isinstance(message, Results | NoResults):
             self._hand_overs.received(sender, message)
@@ -145,7 +138,7 @@ class Requester:
         else:
             live = self._by_execution.get(ExecutionId(message.execution))
         if live is not None:
-            self.feed(live, self._event_of(sender, message, live))
+            self.feed(live, event_of(self._identity, live.job, sender, message))
 
     async def blob(self, sender: PeerId, request: ModuleWanted) -> Blob:
         """A module, for a node that was chosen to run it. Raises BlobRefused."""
@@ -298,7 +291,7 @@ class Requester:
                 live.incoming = await self._hand_overs.begin(live.base)
                 self._arm(live, limits.HAND_OVER_S, HandOverDeadline())
             results = await self._hand_overs.fetch(live.incoming, order)
-            receipt = self._receipt(live, state, live.incoming)
+            receipt = await self._receipt(live, state, live.incoming, order.peer)
         except BadResult as error:
             log.warning("liar", extra={"job": live.job, "peer": order.peer, "what": str(error)})
             self.feed(live, Lied(order.peer, cut(str(error))))
@@ -309,33 +302,16 @@ class Requester:
         else:
             self._feed(live, Kept(results), receipt)
 
-    def _receipt(self, live: LiveJob, state: HandingOver, incoming: Incoming) -> bytes:
+    async def _receipt(self, live: LiveJob, state: HandingOver, incoming: Incoming, source: PeerId) -> bytes:
         assert incoming.manifest is not None
-        record = record_of(live.base, live.state, self._ambient.now())
-        return receipt_of(self._identity, record, state, incoming.manifest, self._ambient.now())
-
-    def _event_of(
-        self, sender: PeerId, message: Bid | Declined | Started | Proposed | ExecutionEnded, live: LiveJob
-    ) -> Event:
-        match message:
-            case Bid():
-                return Answered(sender)
-            case Declined(_, code, reason):
-                return Answered(sender, code, cut(reason))
-            case Started(execution):
-                return Began(sender, ExecutionId(execution))
-            case Proposed(execution, sealed):
-                return self._opened_proposal(sender, ExecutionId(execution), sealed, live)
-            case ExecutionEnded(execution, code, reason):
-                return RunFailed(sender, ExecutionId(execution), code, cut(reason))
-
-    def _opened_proposal(self, sender: PeerId, execution: ExecutionId, sealed: bytes, live: LiveJob) -> Proposal:
-        try:
-            signed = open_proposal(self._identity, sealed, sender=sender, job=live.job, shard=0, execution=execution)
-        except BadProposal as error:
-            log.warning("bad_proposal", extra={"job": live.job, "peer": sender, "why": str(error)})
-            return Proposal(sender, execution, None, cut(str(error)))
-        return Proposal(sender, execution, signed)
+        facts = Facts(
+            record=record_of(live.base, state, 0.0),
+            proposals=tuple(state.proposals.values()),
+            manifest=incoming.manifest,
+            source=source,
+            finished_at=self._ambient.now(),
+        )
+        return await self._ambient.offload(make, self._identity, facts)
 
 
 def _runs(live: LiveJob, peer: PeerId) -> bool:

@@ -1,0 +1,128 @@
+"""One node put together from its parts: which role hears which message, what starts before what.
+
+The same for ``serve`` and for the simulator; they differ in the parts they bring (``node.supervisor``, ``tests/sim``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+import trio
+
+from node import messages as m
+from node.ambient import Ambient
+from node.compute.admission import Abilities
+from node.compute.capacity import Ledger, job_limit
+from node.compute.modules import ModuleFetcher
+from node.compute.role import Compute
+from node.compute.run import Bench
+from node.config import Capacity
+from node.directory.role import Directory
+from node.executor.base import Executor
+from node.identity import Identity
+from node.journal.base import Journal
+from node.model import PeerId
+from node.requester.desk import JobDesk
+from node.requester.role import Keeping, Requester
+from node.storage.base import Storage
+from node.transport.base import Blob, Transport
+from node.vault.modules import Modules
+from node.vault.results import Results
+from node.verifier.deterministic import Deterministic
+from node.verifier.noop import Noop
+
+VERIFIERS = {verifier.name: verifier for verifier in (Deterministic(), Noop())}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a node is made of."""
+
+    identity: Identity
+    transport: Transport
+    journal: Journal
+    executors: Sequence[Executor]
+    storage: Storage | None
+    capacity: Capacity
+    data_dir: Path
+    bootstrap: tuple[str, ...]
+    ambient: Ambient
+
+
+class Node:
+    """A requester and a compute node on one transport; also the transport's receiver."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        ambient, transport = parts.ambient, parts.transport
+        engines = {executor.name: executor for executor in parts.executors}
+        self.modules = Modules(parts.data_dir / "modules")
+        self.results = Results(parts.data_dir / "results")
+        keeping = Keeping(journal=parts.journal, results=self.results, modules=self.modules)
+        self.requester = Requester(parts.identity, transport, keeping, VERIFIERS, ambient)
+        self.jobs = JobDesk(self.requester, parts.journal, ambient)
+        able = Abilities(
+            engines=engines,
+            verifiers=VERIFIERS,
+            storage=parts.storage,
+            job_limit=job_limit(parts.capacity),
+            timeout_s=parts.capacity.job_timeout_s,
+        )
+        bench = Bench(
+            identity=parts.identity,
+            engines=engines,
+            storage=parts.storage,
+            modules=ModuleFetcher(transport, self.modules, ambient.offload),
+            scratch=parts.data_dir / "scratch",
+            ambient=ambient,
+        )
+        self.compute = Compute(transport, bench, able, Ledger(parts.capacity), ambient)
+        self.directory = Directory(transport, parts.bootstrap, ambient)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """The whole life; ``started`` when it listens to its peers and would take a job."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._parts.journal.run)
+            await nursery.start(self.compute.run)
+            await nursery.start(self.requester.run)
+            await nursery.start(self._parts.transport.run, self)
+            await nursery.start(self.directory.run)
+            task_status.started()
+
+    def joined(self, peer: PeerId, addresses: tuple[str, ...]) -> None:
+        """See Receiver."""
+        self.directory.joined(peer, addresses)
+        self.requester.joined(peer)
+
+    def left(self, peer: PeerId) -> None:
+        """See Receiver."""
+        self.directory.left(peer)
+        self.requester.left(peer)
+        self.compute.left(peer)
+
+    def received(self, sender: PeerId, message: m.Message) -> None:
+        """See Receiver."""
+        match message:
+            case m.Bid() | m.Decline() | m.Started() | m.Proposed() | m.Failed() | m.Results() | m.NoResults():
+                self.requester.received(sender, message)
+            case m.Offer() | m.Accept() | m.BidRejected() | m.HandOver() | m.Release():
+                self.compute.received(sender, message)
+            case m.PeersKnown():
+                self.directory.received(sender, message)
+            case m.Hello():
+                return  # The transport's own; a second one means nothing.
+            case _:
+                assert_never(message)
+
+    async def blob(self, sender: PeerId, request: m.BlobRequest) -> Blob:
+        """See Receiver."""
+        match request:
+            case m.ModuleWanted():
+                return await self.requester.blob(sender, request)
+            case m.ManifestWanted() | m.FileWanted():
+                return await self.compute.blob(sender, request)
+            case _:
+                assert_never(request)
