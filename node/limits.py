@@ -60,6 +60,7 @@ RESULT_NAME_BYTES_MAX = 1_024  # The same.
 RESULT_PART_BYTES_MAX = 255  # One path segment: what Linux filesystems take.
 RESULT_DEPTH_MAX = 64  # Parts of a name; so that few names cannot ask for millions of folders. The same.
 MANIFEST_BYTES_MAX = 64 * MiB  # A longer manifest is refused.
+RECEIPT_BYTES_MAX = 256 * MiB  # A longer receipt is refused unread.
 
 # --- modules --------------------------------------------------------------------------------------
 MODULE_BYTES_MAX = 64 * MiB  # A longer upload is refused (413).
