@@ -65,7 +65,7 @@ class WasmExecutor:
 
     async def serve(self) -> None:
         """See Executor.serve. Raises OperatorError when others can write to the cache."""
-        await self._offload(self._open)
+        self._open()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._processes.serve)
             nursery.start_soon(self._expire)
@@ -87,6 +87,7 @@ class WasmExecutor:
         return _exit_code(answer, status, task.limits)
 
     def _open(self) -> None:
+        """Blocking, and before the first await, so that whoever comes after finds it done."""
         self._modules.open()
         shutil.rmtree(self._staging, ignore_errors=True)
         self._staging.mkdir(mode=0o700)
@@ -121,6 +122,7 @@ class WasmExecutor:
         while (worker := self._pool.take(key)) is not None:
             if not worker.child.ended.is_set():
                 return worker
+        await self._processes.begun()
         compiled = await self._modules.compiled(task)
         spec = WorkerSpec(os.fsencode(compiled), key.memory_bytes)
         return _Worker(key, await self._processes.spawn(spec))

@@ -103,6 +103,7 @@ class Processes:
     def __init__(self) -> None:
         self._wanted = trio.Event()
         self._zygote: _Zygote | None = None
+        self._life = trio.Event()
         self._serving = False
 
     def check(self) -> None:
@@ -110,9 +111,15 @@ class Processes:
         if not self._serving:
             raise DriverUnavailable(_NOT_SERVING)
 
+    async def begun(self) -> None:
+        """Wait for ``serve``. Raises DriverUnavailable when it is over."""
+        await self._life.wait()
+        self.check()
+
     async def serve(self) -> None:
         """Start a zygote when one is wanted, again when it has died; cancelling ends it and every child."""
         self._serving = True
+        self._life.set()
         try:
             while True:
                 await self._wanted.wait()

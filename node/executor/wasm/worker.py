@@ -57,7 +57,8 @@ def _limited(program: engine.Program, watch: Watch, job: Job, shown: tuple[tuple
     given = len(job.outputs) + 2
     allowance = Allowance(job.output_bytes, job.output_files)
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (job.output_bytes, hard))
+    # The kernel first shortens a write, then signals: the byte too many shows what a program ignored.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (job.output_bytes + 1, hard))
     signal.setitimer(signal.ITIMER_PROF, job.cpu_s)
     watch.begin(job.results, given, allowance)
     try:

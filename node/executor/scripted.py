@@ -1,0 +1,96 @@
+"""An engine for tests and the simulator: does what a script says, in virtual time, and runs nothing.
+
+Held to the same contract as the real ones: limits, cancellation, what a results folder holds. No threads, small files
+written where it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import trio
+
+from node.errors import DriverUnavailable, ExecutionFailed
+from node.executor.base import Capabilities, RunLimits, Task
+from node.model import STDERR, STDOUT
+
+_CAPABILITIES = Capabilities(isolates_network=True, deterministic=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Play:
+    """What one run does: takes its time, writes, and ends. ``failure`` is raised in place of an exit code."""
+
+    exit_code: int = 0
+    stdout: bytes = b""
+    stderr: bytes = b""
+    files: Mapping[str, bytes] = field(default_factory=dict)  # by path in the results, as in ``outputs/table.csv``
+    takes_s: float = 0.0
+    failure: ExecutionFailed | DriverUnavailable | None = None
+
+
+Script: TypeAlias = Callable[[Task], Play]
+
+
+class ScriptedExecutor:
+    """Implements Executor. ``running`` counts the runs under way."""
+
+    def __init__(self, script: Script, name: str = "wasm", capabilities: Capabilities = _CAPABILITIES) -> None:
+        self._script = script
+        self._name = name
+        self._capabilities = capabilities
+        self.running = 0
+
+    @property
+    def name(self) -> str:
+        """See Executor.name."""
+        return self._name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See Executor.capabilities."""
+        return self._capabilities
+
+    async def serve(self) -> None:
+        """See Executor.serve: there is nothing to keep."""
+        await trio.sleep_forever()
+
+    async def probe(self) -> None:
+        """See Executor.probe: always ready."""
+        await trio.lowlevel.checkpoint()
+
+    async def run(self, task: Task, results: Path) -> int:
+        """See Executor.run."""
+        play = self._script(task)
+        self.running += 1
+        try:
+            with trio.move_on_after(task.limits.wall_s):
+                await trio.sleep(play.takes_s)
+                return _finish(play, task, results)
+            raise ExecutionFailed("time", f"still running after {task.limits.wall_s:g} s; raise --timeout")
+        finally:
+            self.running -= 1
+
+
+def _finish(play: Play, task: Task, results: Path) -> int:
+    for name, _ in task.outputs:
+        (results / name).mkdir()
+    for name, content in {STDOUT: play.stdout, STDERR: play.stderr, **play.files}.items():
+        path = results / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    _check(play, task.limits)
+    if play.failure is not None:
+        raise play.failure
+    return play.exit_code
+
+
+def _check(play: Play, limits: RunLimits) -> None:
+    size = len(play.stdout) + len(play.stderr) + sum(map(len, play.files.values()))
+    if size > limits.output_bytes:
+        raise ExecutionFailed("output", f"wrote more than {limits.output_bytes} bytes; raise --disk")
+    if len(play.files) > limits.output_files:
+        raise ExecutionFailed("output", f"wrote more than {limits.output_files} files; write fewer, larger ones")
