@@ -1,0 +1,260 @@
+"""Receipts that their own requester falsified: properly signed, and still refused, each with what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec import structs
+from unit.receipts import (
+    HONEST,
+    NODES,
+    ONE_LIAR,
+    REQUESTER,
+    WRONG,
+    finished,
+    identity,
+    manifest_of_files,
+    signed,
+    spec_of,
+)
+
+from node import spec
+from node.journal.records import ExecutionRecord
+from node.model import Deal, ExecutionId, PeerId
+from node.receipt.check import Broken, Holds, check
+from node.receipt.sign import enveloped
+from node.receipt.statement import Camp, InTotoStatement, Predicate, Run, stated
+from node.verifier.draw import draw
+from node.verifier.proposal import SignedProposal
+
+FACTS = finished(spec_of(), ONE_LIAR)
+GENUINE = stated(REQUESTER.peer_id, FACTS)
+TOLD = GENUINE.predicate
+LIAR = next(run for run in TOLD.executions if run.proposal is not None and run.proposal.hash == WRONG)
+
+
+def why(**changes: Any) -> str:
+    """What is wrong with a receipt whose predicate was changed before it was signed."""
+    return refusal(structs.replace(GENUINE, predicate=structs.replace(TOLD, **changes)))
+
+
+def refusal(statement: InTotoStatement) -> str:
+    checked = check(enveloped(REQUESTER, statement))
+    assert isinstance(checked, Broken)
+    return checked.why
+
+
+def runs(change: Callable[[Run], Run], which: Run = LIAR) -> tuple[Run, ...]:
+    return tuple(change(run) if run == which else run for run in TOLD.executions)
+
+
+def proposal_of(run: Run, value: str = WRONG, **changes: Any) -> SignedProposal:
+    """What the node of a run would sign, for this job or another."""
+    record = structs.replace(FACTS.record, **{key: changes[key] for key in changes if key == "job"})
+    execution = ExecutionRecord(
+        execution=changes.get("execution", ExecutionId(run.execution)),
+        shard=changes.get("shard", 0),
+        peer=PeerId(changes.get("node", run.node)),
+        state="proposed",
+    )
+    return signed(record, execution, value)
+
+
+def test_unchanged_it_holds() -> None:
+    assert isinstance(check(enveloped(REQUESTER, GENUINE)), Holds)
+
+
+def test_the_spec_has_the_hash_that_is_given() -> None:
+    assert "hash that the receipt gives" in why(spec_sha256="0" * 64)
+    assert "hash that the receipt gives" in why(spec=structs.replace(TOLD.spec, name="another"))
+
+
+def test_the_spec_keeps_its_own_rules() -> None:
+    job = structs.replace(TOLD.spec, deal=Deal(concurrency=5, confidence=6))
+    assert "confidence <= concurrency" in why(spec=job, spec_sha256=spec.spec_hash(job))
+
+
+def test_the_spec_is_complete() -> None:
+    job = structs.replace(TOLD.spec, deal=Deal(concurrency=5))
+    assert why(spec=job, spec_sha256=spec.spec_hash(job)) == "the spec is not complete"
+
+
+@pytest.mark.parametrize(
+    "change", [{"confidence": 3}, {"concurrency": 4}, {"min_bids": 0}, {"verifier": "noop"}], ids=str
+)
+def test_the_rule_is_the_one_of_the_spec(change: dict[str, Any]) -> None:
+    assert "rule is not the one" in why(rule=structs.replace(TOLD.rule, **change))
+
+
+def test_time_goes_forward() -> None:
+    assert "before it was submitted" in why(finished_at="2023-11-14T22:13:20.249999Z")
+
+
+@pytest.mark.parametrize(
+    ("draw_of", "problem"),
+    [
+        (lambda d: structs.replace(d, salt="5b" * 32), "the salt draws other nodes"),
+        (lambda d: structs.replace(d, chosen=d.chosen[::-1]), "the salt draws other nodes"),
+        (lambda d: structs.replace(d, chosen=d.chosen[:4]), "the salt draws other nodes"),
+        (lambda d: structs.replace(d, bidders=d.bidders[::-1]), "the salt draws other nodes"),
+        (lambda d: structs.replace(d, bidders=(*d.bidders, d.bidders[0])), "twice among the bidders"),
+        (lambda d: draw((*d.bidders, max(NODES)), d.salt, TOLD.job, 0, 5), "did not bid"),
+        (lambda d: draw(d.bidders[:4], d.salt, TOLD.job, 0, 4), "among 4 bidders where the spec asks for 5"),
+    ],
+)
+def test_the_draw_can_be_repeated(draw_of: Callable[[Any], Any], problem: str) -> None:
+    assert problem in why(draw=draw_of(TOLD.draw))
+
+
+def test_a_bidder_is_named_among_the_answers() -> None:
+    assert "did not bid" in why(answers=TOLD.answers[1:])
+    assert "answered the offer twice" in why(answers=(*TOLD.answers, TOLD.answers[0]))
+
+
+def test_a_late_bid_spoils_nothing() -> None:
+    late = structs.replace(TOLD.answers[0], peer=identity(99).peer_id)
+    changed = structs.replace(TOLD, answers=(*TOLD.answers, late))
+    assert isinstance(check(enveloped(REQUESTER, structs.replace(GENUINE, predicate=changed))), Holds)
+
+
+def test_no_vote_is_left_out() -> None:
+    others = tuple(run for run in TOLD.executions if run != LIAR)
+    assert "one for each node that was drawn" in why(executions=others)
+
+
+def test_no_node_votes_twice() -> None:
+    first, second, *others = TOLD.executions
+    twice = structs.replace(first, execution="f" * 32, proposal=proposal_of(first, execution="f" * 32))
+    assert "one for each node that was drawn" in why(executions=(first, twice, *others))
+    assert "one for each node that was drawn" in why(executions=(first, second, twice, *others))
+    assert "an execution is there twice" in why(executions=(first, first, second, *others))
+
+
+@pytest.mark.parametrize(
+    ("forged", "problem"),
+    [
+        (lambda run: proposal_of(run, job="f" * 32), "another job"),
+        (lambda run: proposal_of(run, execution="f" * 32), "another execution"),
+        (lambda run: proposal_of(run, shard=1), "another shard"),
+        (lambda run: proposal_of(run, node=TOLD.executions[0].node), "another node"),
+        (lambda run: SignedProposal(run.proposal.statement, b"\0" * 64), "not signed by"),
+        (lambda run: SignedProposal(proposal_of(run).statement, TOLD.executions[0].proposal.signature), "not signed"),
+        (
+            lambda run: SignedProposal(structs.replace(run.proposal.statement, hash=TOLD.manifest), b""),
+            "not signed by",
+        ),
+        (
+            lambda run: SignedProposal(
+                structs.replace(run.proposal.statement, requester=identity(9).peer_id), run.proposal.signature
+            ),
+            "another requester",
+        ),
+    ],
+)
+def test_every_proposal_is_its_nodes_own(forged: Callable[[Run], SignedProposal], problem: str) -> None:
+    told = why(executions=runs(lambda run: structs.replace(run, proposal=forged(run))))
+    assert told.startswith(f"the proposal of {LIAR.node} does not hold")
+    assert problem in told
+
+
+def test_an_execution_is_of_the_one_shard() -> None:
+    moved = runs(lambda run: structs.replace(run, shard=1, proposal=proposal_of(run, shard=1)))
+    assert "is of shard 1" in why(executions=moved)
+
+
+def test_an_execution_has_a_proposal_or_a_reason() -> None:
+    assert "both a proposal and a reason" in why(executions=runs(lambda run: structs.replace(run, code="time")))
+    assert "neither a proposal nor a reason" in why(executions=runs(lambda run: structs.replace(run, proposal=None)))
+
+
+def test_a_vote_cannot_be_called_failed_without_recounting() -> None:
+    failed = runs(lambda run: structs.replace(run, proposal=None, code="time"))
+    assert "groups are not those" in why(executions=failed)
+    unreadable = runs(lambda run: structs.replace(run, proposal=None, code="unreadable"))
+    assert "groups are not those" in why(executions=unreadable)
+
+
+def test_the_groups_are_those_of_the_proposals() -> None:
+    right, wrong = TOLD.verdict.groups
+    for groups in (
+        (right,),
+        (wrong, right),
+        (structs.replace(right, peers=right.peers[::-1]), wrong),
+        (structs.replace(right, peers=tuple(sorted((*right.peers, *wrong.peers)))),),
+        (right, structs.replace(wrong, hash=TOLD.manifest)),
+        (right, wrong, Camp(hash="", peers=())),
+    ):
+        assert "groups are not those" in why(verdict=structs.replace(TOLD.verdict, groups=groups))
+
+
+def test_the_verdict_is_what_a_recount_gives() -> None:
+    assert f"is won by {TOLD.manifest}, not by {WRONG}" in why(verdict=structs.replace(TOLD.verdict, hash=WRONG))
+
+
+def test_a_vote_that_nobody_won_has_no_receipt() -> None:
+    """Three of five where the spec asks for four: everything is in order but the verdict."""
+    lost = tuple(
+        structs.replace(run, proposal=proposal_of(run)) if run in (LIAR, TOLD.executions[0]) else run
+        for run in TOLD.executions
+    )
+    sides = [[run.node for run in lost if (run.proposal.hash == WRONG) is wrong] for wrong in (False, True)]
+    groups = tuple(
+        Camp(hash=value, peers=tuple(sorted(side))) for value, side in zip((TOLD.manifest, WRONG), sides, strict=True)
+    )
+    told = why(executions=lost, verdict=structs.replace(TOLD.verdict, groups=groups))
+    assert told == "recounted, the vote has no winner: 3 of 5 agree where 4 must"
+
+
+@pytest.mark.parametrize(("verifier", "kind"), [("noop", "verified"), ("deterministic", "unchecked")])
+def test_only_the_verifier_that_compares_verifies(verifier: str, kind: str) -> None:
+    told: Predicate = stated(REQUESTER.peer_id, finished(spec_of(verifier), HONEST)).predicate
+    changed = structs.replace(told, verdict=structs.replace(told.verdict, kind=kind))
+    assert f"the verifier {verifier!r} does not say {kind!r}" in refusal(structs.replace(GENUINE, predicate=changed))
+
+
+def test_the_files_come_from_a_node_that_proposed_them() -> None:
+    for source in (LIAR.node, max(NODES)):
+        assert "did not come from a node that proposed them" in why(source=source)
+
+
+def test_an_unchecked_hash_was_proposed_by_its_source() -> None:
+    told = stated(REQUESTER.peer_id, finished(spec_of("noop", Deal(concurrency=1)), ("right",))).predicate
+    changed = structs.replace(told, verdict=structs.replace(told.verdict, hash=WRONG))
+    assert "did not come from a node" in refusal(structs.replace(GENUINE, predicate=changed))
+
+
+def test_the_subjects_are_the_manifest_that_won() -> None:
+    first, *others = GENUINE.subject
+    for subjects in (
+        tuple(others),
+        (structs.replace(first, digest=structs.replace(first.digest, sha256="0" * 64)), *others),
+        (structs.replace(first, name="exitCodf"), *others),
+        (),
+    ):
+        assert "not those that won" in refusal(structs.replace(GENUINE, subject=subjects))
+    assert "the manifest is not the one that won" in why(manifest=WRONG)
+
+
+def test_the_subjects_are_in_order_and_harmless() -> None:
+    first, *others = GENUINE.subject
+    for subjects in (
+        (*others, first),
+        (first, first, *others),
+        (structs.replace(first, name="../exitCode"), *others),
+        (structs.replace(first, name=""), *others),
+    ):
+        assert "not in order" in refusal(structs.replace(GENUINE, subject=subjects))
+
+
+def test_two_files_cannot_hide_in_one_name() -> None:
+    """A name with a newline in it would read as two lines of the manifest that won."""
+    one, two, *others = GENUINE.subject
+    spliced = structs.replace(one, name=f"{one.name}\n{two.digest.sha256}  results/{two.name}")
+    assert "not in order" in refusal(structs.replace(GENUINE, subject=(spliced, *others)))
+
+
+def test_a_receipt_names_the_manifest_of_its_own_files() -> None:
+    other = manifest_of_files({"stdout": b"something else"})
+    assert "the manifest is not the one that won" in why(manifest=other.h1())
