@@ -37,7 +37,7 @@ class AnyKey:
     the request must have named this machine by an address, or as localhost.
     """
 
-    def check(self, client: ClientId, host: str | None) -> None:
+    def check(self, client: ClientId, host: str | None) -> None:  # noqa: ARG002
         """See Admission."""
         if host is not None and not is_local_name(_without_port(host)):
             raise Forbidden(f"expected the Host of a loopback address, got {host[:100]!r}; use http://127.0.0.1:<port>")
@@ -52,7 +52,7 @@ class ListedKeys:
         self._stamp = _stamp(path)
         self._names = read_clients(path)
 
-    def check(self, client: ClientId, host: str | None) -> None:
+    def check(self, client: ClientId, host: str | None) -> None:  # noqa: ARG002
         """See Admission."""
         self._refresh()
         if client not in self._names:

@@ -22,7 +22,7 @@ from node.model import ClientId, Hex64
 
 ALGORITHM = "EdDSA"
 _SCHEME = "bearer "
-_UNVERIFIED = {"verify_signature": False}
+_UNVERIFIED: Any = {"verify_signature": False}
 _SIGNATURE_ALONE: Any = {
     "verify_signature": True,
     "verify_exp": False,

@@ -1,7 +1,7 @@
 """From error to answer: RFC 9457 problem details, by one table.
 
-Lives here: which status and which stable ``code`` an error has, and the handlers that Litestar calls. An error that is in
-no table is a bug: it is logged once, and the caller learns nothing of it.
+Lives here: which status and which stable ``code`` an error has, and the handler that Litestar calls. An error that is
+in no table is a bug: it is logged once, and the caller learns nothing of it.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _detail_of(error: HTTPException, phrase: str) -> str:
     """Litestar repeats the phrase where it has nothing to say."""
     extra = error.extra
     if isinstance(extra, list):
-        return "; ".join(f"{item.get('key', '')}: {item.get('message', '')}" for item in extra if isinstance(item, dict))
+        return "; ".join(
+            f"{item.get('key', '')}: {item.get('message', '')}" for item in extra if isinstance(item, dict)
+        )
     return error.detail or phrase
-
-

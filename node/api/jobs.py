@@ -1,0 +1,74 @@
+"""Routes of jobs: submit, list, look, cancel, receipt. Everything here is about the caller's own jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from litestar import Request, Response, get, post
+from litestar.params import FromPath, QueryParameter
+
+from node import limits, spec
+from node.api.bodies import preferred_wait_s, small_body, while_there
+from node.api.services import api_of
+from node.api.views import JobList, JobView, job_view, summary_view
+from node.journal.records import JobRecord
+
+RECEIPT_TYPE = "application/vnd.dsse.envelope.v1+json"
+
+Caller = Request[Any, Any, Any]
+Limit = Annotated[int, QueryParameter(ge=1, le=limits.JOBS_LISTED_MAX, description="How many jobs at most.")]
+
+
+@post("/jobs", operation_id="submitJob")
+async def submit(request: Caller) -> Response[JobView]:
+    """Submit a job.
+
+    From this answer on the job survives a crash of the node. With `Prefer: wait=N` the answer comes when the job has
+    ended, or after N seconds with the job as it is then.
+    """
+    body = await small_body(request, limits.SPEC_BYTES_MAX)
+    record = await api_of(request).services.jobs.submit(request.auth, spec.parse(body))
+    headers = {"location": f"/v1/jobs/{record.job}"}
+    wait_s = preferred_wait_s(request.headers)
+    if wait_s is not None:
+        headers["preference-applied"] = f"wait={wait_s:.0f}"
+        record = await _awaited(request, record, wait_s)
+    return Response(job_view(record), headers=headers)
+
+
+@get("/jobs", operation_id="listJobs")
+async def recent(request: Caller, limit: Limit = 100) -> JobList:
+    """The newest jobs of the caller."""
+    records = await api_of(request).services.jobs.recent(request.auth, limit)
+    return JobList(jobs=tuple(map(summary_view, records)))
+
+
+@get("/jobs/{job:str}", operation_id="getJob")
+async def describe(request: Caller, job: FromPath[str]) -> Response[JobView]:
+    """One job, by its id or the beginning of it. `Prefer: wait=N` waits for its end."""
+    record = await api_of(request).services.jobs.find(request.auth, job)
+    wait_s = preferred_wait_s(request.headers)
+    if wait_s is None:
+        return Response(job_view(record))
+    record = await _awaited(request, record, wait_s)
+    return Response(job_view(record), headers={"preference-applied": f"wait={wait_s:.0f}"})
+
+
+@post("/jobs/{job:str}/cancel", operation_id="cancelJob", status_code=200)
+async def cancel(request: Caller, job: FromPath[str]) -> JobView:
+    """End a job. One that has ended stays as it is (409)."""
+    return job_view(await api_of(request).services.jobs.cancel(request.auth, job))
+
+
+@get("/jobs/{job:str}/receipt", operation_id="getReceipt", media_type=RECEIPT_TYPE)
+async def receipt(request: Caller, job: FromPath[str]) -> bytes:
+    """The signed receipt, byte for byte: an in-toto Statement in a DSSE envelope."""
+    return await api_of(request).services.jobs.receipt(request.auth, job)
+
+
+async def _awaited(request: Caller, record: JobRecord, seconds: float) -> JobRecord:
+    """The job once it has ended; as it was before if the caller does not wait for the answer."""
+    if not record.ended:
+        async with while_there(request.receive):
+            record = await api_of(request).services.jobs.wait(request.auth, record.job, seconds)
+    return record

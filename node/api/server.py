@@ -1,0 +1,111 @@
+"""Serving the application: anycorn's protocol code on trio's listeners, in the node's own task tree.
+
+anycorn parses HTTP and runs the application; accepting, counting, and the end of connections are here, because a
+connection that goes wrong in any way must cost that connection and nothing else of the node. The only importer of
+anycorn.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from typing import Any
+
+import trio
+from anycorn.app_wrappers import ASGIWrapper
+from anycorn.config import Config
+from anycorn.tcp_server import tcp_server_handler
+from anycorn.typing import ConnectionState
+from anycorn.worker_context import WorkerContext
+from litestar import Litestar
+
+from node import limits
+from node.api.connection import Connection
+from node.errors import AddressInUse
+
+log = logging.getLogger("quorate.api")
+
+_BACKLOG = 128
+_H2_STREAMS_MAX = 8
+
+
+async def serve_api(
+    app: Litestar, host: str, port: int, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Answer until cancelled; ``started`` with the base URL, as ``http://127.0.0.1:1234``, once it listens.
+
+    Port 0 means any free one. When cancelled, answers under way have ``limits.HTTP_DRAIN_S``. Raises AddressInUse.
+    """
+    listeners = await _listening(host, port)
+    server = _Server(app)
+    async with trio.open_nursery() as connections:
+        try:
+            task_status.started(_url(listeners[0]))
+            await trio.serve_listeners(server.handle, listeners, handler_nursery=connections)
+        finally:
+            await server.end_by(trio.current_time() + limits.HTTP_DRAIN_S)
+
+
+class _Server:
+    """The connections there are."""
+
+    def __init__(self, app: Litestar) -> None:
+        self._context = WorkerContext(None)
+        asgi: Any = app  # Litestar and anycorn each have their own types for the same messages.
+        self._handle = tcp_server_handler(ASGIWrapper(asgi), _config(), self._context, ConnectionState({}))
+        self._open: dict[Connection, trio.CancelScope] = {}
+
+    async def handle(self, stream: trio.SocketStream) -> None:
+        """The whole life of one connection. Shielded: ``end_by`` ends it."""
+        if len(self._open) >= limits.HTTP_CONNECTIONS_MAX:
+            log.warning("connection_refused", extra={"open": len(self._open)})
+            await trio.aclose_forcefully(stream)
+            return
+        connection = Connection(stream)
+        with trio.CancelScope(shield=True) as scope:
+            self._open[connection] = scope
+            try:
+                await self._handle(connection)
+                await connection.drained()
+            except Exception:  # The HTTP edge: a bug of the protocol code ends one connection, not the node.
+                log.exception("connection_failed")
+            finally:
+                del self._open[connection]
+                stream.socket.close()
+
+    async def end_by(self, deadline: float) -> None:
+        """Idle connections end now, the others when they are done or at the deadline."""
+        await self._context.terminated.set()
+        for connection, scope in self._open.items():
+            connection.end_by(deadline)
+            scope.deadline = deadline
+
+
+def _config() -> Config:
+    config = Config()
+    config.errorlog = logging.getLogger("quorate.api.http")
+    config.h11_max_incomplete_size = limits.HTTP_HEAD_BYTES_MAX
+    config.h2_max_concurrent_streams = _H2_STREAMS_MAX
+    config.h2_max_header_list_size = limits.HTTP_HEAD_BYTES_MAX
+    config.include_server_header = False
+    config.keep_alive_timeout = limits.HTTP_IDLE_S
+    return config
+
+
+async def _listening(host: str, port: int) -> list[trio.SocketListener]:
+    try:
+        return await trio.open_tcp_listeners(port, host=host, backlog=_BACKLOG)
+    except OSError as error:
+        raise AddressInUse(
+            f"the API cannot listen on {host}:{port}: {error.strerror or error};"
+            " choose another with --api-host and --api-port (0: any free one)"
+        ) from error
+
+
+def _url(listener: trio.SocketListener) -> str:
+    """Where to reach it from this machine."""
+    host, port = listener.socket.getsockname()[:2]
+    address = ipaddress.ip_address(host)
+    if address.is_unspecified:
+        address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
+    return f"http://{address}:{port}" if address.version == 4 else f"http://[{address}]:{port}"

@@ -1,0 +1,110 @@
+"""An API over real sockets, real folders and a real journal, with a fake requester behind it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import trio
+from doubles.jobs import PEER, FakeJobs
+from nacl.signing import SigningKey
+
+from node.ambient import Ambient
+from node.api.admission import Admission, AnyKey
+from node.api.app import make_app
+from node.api.server import serve_api
+from node.api.services import Services
+from node.api.token import issue
+from node.api.views import NodeView
+from node.identity import client_id_of
+from node.journal.records import ResultsRecord
+from node.journal.writer import InlineJournal
+from node.model import ClientId, JobId, PeerId
+from node.vault.modules import Modules
+from node.vault.results import Results
+
+NODE_ID = PeerId("12D3KooWBmAwcd4PJNJvfV89HwE48nwkRmAgo8Vy3uQEyNNHBox2")
+MODULE = b"\0asm\x01\0\0\0" + bytes(100)
+SPEC = {"engine": {"type": "wasm", "module": hashlib.sha256(MODULE).hexdigest()}}
+VIEW = NodeView(peer_id=NODE_ID, version="1", addresses=(), engines=("wasm",), storages=(), peers=1)
+
+
+@dataclass
+class ApiNode:
+    """What a test holds."""
+
+    url: str
+    jobs: FakeJobs
+    journal: InlineJournal
+    modules: Modules
+    results: Results
+
+    def client(self, key: SigningKey | None = None) -> httpx.AsyncClient:
+        """Somebody signed in; a new key each time unless one is given."""
+        token = issue(key or SigningKey.generate(), NODE_ID, time.time())
+        return httpx.AsyncClient(base_url=self.url, headers={"authorization": f"Bearer {token}"}, timeout=30)
+
+    async def dial(self) -> trio.SocketStream:
+        """A bare connection."""
+        host, port = self.url.removeprefix("http://").rsplit(":", 1)
+        return await trio.open_tcp_stream(host, int(port))
+
+    async def finished_job(self, client: ClientId, files: dict[str, bytes]) -> JobId:
+        """A completed job of ``client`` with these results, kept and signed for."""
+        from node.spec import parse
+
+        record = await self.jobs.submit(client, parse(json.dumps(SPEC).encode()))
+        intake = self.results.intake(record)
+        for name, content in files.items():
+            intake.put(name, content)
+        intake.finish()
+        size = sum(map(len, files.values()))
+        kept = ResultsRecord(hash="h1:x", files=len(files), bytes=size, peer=PEER, folder=self.results.relative(record))
+        self.jobs.receipts[record.job] = receipt_of(files)
+        self.jobs.ends(record.job, results=kept)
+        return record.job
+
+
+def receipt_of(files: dict[str, bytes]) -> bytes:
+    """As much of a receipt as the API reads."""
+    subjects = [{"name": n, "digest": {"sha256": hashlib.sha256(c).hexdigest()}} for n, c in files.items()]
+    statement = json.dumps({"_type": "https://in-toto.io/Statement/v1", "subject": subjects, "predicate": {}})
+    payload = base64.b64encode(statement.encode()).decode()
+    return json.dumps({"payload": payload, "payloadType": "application/vnd.in-toto+json", "signatures": []}).encode()
+
+
+def id_of(key: SigningKey) -> ClientId:
+    """The client id of a key."""
+    return client_id_of(bytes(key.verify_key))
+
+
+@asynccontextmanager
+async def api_node(folder: Path, admission: Admission | None = None) -> AsyncIterator[ApiNode]:
+    """Serves for the time of the context."""
+    jobs, journal = FakeJobs(), InlineJournal(folder / "journal.sqlite")
+    modules, results = Modules(folder / "modules"), Results(folder / "results")
+    services = Services(
+        jobs=jobs,
+        journal=journal,
+        modules=modules,
+        results=results,
+        ambient=Ambient(),
+        peer_id=NODE_ID,
+        admission=admission or AnyKey(),
+        node_view=lambda: VIEW,
+        peers=lambda: (PEER,),
+    )
+    try:
+        async with trio.open_nursery() as nursery:
+            url = await nursery.start(serve_api, make_app(services), "127.0.0.1", 0)
+            yield ApiNode(url, jobs, journal, modules, results)
+            nursery.cancel_scope.cancel()
+    finally:
+        journal.close()

@@ -1,0 +1,132 @@
+"""A requester without a network: keeps jobs in memory and lets a test say what happens to them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import trio
+
+from node.errors import Conflict, NotFound
+from node.journal.records import JobEvent, JobRecord
+from node.model import ClientId, JobId, JobSpec, PeerId
+from node.spec import spec_hash
+
+PEER = PeerId("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA")
+
+
+class FakeJobs:
+    """Implements ``node.requester.jobs.Jobs``. ``open_streams`` counts event streams that are being read."""
+
+    def __init__(self) -> None:
+        self.records: dict[JobId, JobRecord] = {}
+        self.history: dict[JobId, list[JobEvent]] = {}
+        self.receipts: dict[JobId, bytes] = {}
+        self.submit_error: Exception | None = None
+        self.ends_at_once = False
+        self.open_streams = 0
+        self._changed = trio.Event()
+        self._counter = itertools.count(1)
+
+    # What a test says -------------------------------------------------------------------------------------------
+
+    def happens(self, job: JobId, kind: str, **changes: object) -> JobEvent:
+        """An event of the job, and what it changes in the record."""
+        events = self.history[job]
+        event = JobEvent(seq=len(events) + 1, at=1_700_000_000.0 + len(events), kind=kind, peer=PEER, text="what came")
+        events.append(event)
+        self.records[job] = msgspec.structs.replace(self.records[job], **changes)
+        changed, self._changed = self._changed, trio.Event()
+        changed.set()
+        return event
+
+    def ends(self, job: JobId, state: str = "completed", **changes: object) -> None:
+        """The last event."""
+        self.happens(job, "ended", state=state, ended_at=1_700_000_100.0, **changes)
+
+    # What the API asks ------------------------------------------------------------------------------------------
+
+    async def submit(self, client: ClientId, spec: JobSpec) -> JobRecord:
+        await trio.lowlevel.checkpoint()
+        if self.submit_error is not None:
+            raise self.submit_error
+        job = JobId(f"{next(self._counter):08x}" + "ab" * 12)
+        self.records[job] = JobRecord(
+            job=job,
+            client=client,
+            spec=spec,
+            spec_sha256=spec_hash(spec),
+            submitted_at=1_700_000_000.0,
+            deadline=1_700_001_000.0,
+        )
+        self.history[job] = []
+        self.happens(job, "submitted")
+        if self.ends_at_once:
+            self.ends(job)
+        return self.records[job]
+
+    async def find(self, client: ClientId, name: str) -> JobRecord:
+        await trio.lowlevel.checkpoint()
+        found = [r for r in self.records.values() if r.client == client and r.job.startswith(name)]
+        if not found:
+            raise NotFound(f"no job {name!r}")
+        if len(found) > 1:
+            raise Conflict(f"{name!r} is the beginning of {len(found)} job ids; give more of it")
+        return found[0]
+
+    async def recent(self, client: ClientId, limit: int) -> tuple[JobRecord, ...]:
+        await trio.lowlevel.checkpoint()
+        return tuple(r for r in reversed(self.records.values()) if r.client == client)[:limit]
+
+    async def cancel(self, client: ClientId, name: str) -> JobRecord:
+        record = await self.find(client, name)
+        if record.ended:
+            raise Conflict(f"job {record.job} has ended already ({record.state})")
+        self.ends(record.job, "cancelled")
+        return self.records[record.job]
+
+    async def wait(self, client: ClientId, name: str, seconds: float) -> JobRecord:
+        job = (await self.find(client, name)).job
+        with trio.move_on_after(seconds):
+            while not self.records[job].ended:
+                await self._changed.wait()
+        return self.records[job]
+
+    @asynccontextmanager
+    async def events(self, client: ClientId, name: str, after: int) -> AsyncIterator[AsyncIterator[JobEvent]]:
+        job = (await self.find(client, name)).job
+        self.open_streams += 1
+        try:
+            yield _Follower(self, job, after)
+        finally:
+            self.open_streams -= 1
+
+    async def receipt(self, client: ClientId, name: str) -> bytes:
+        record = await self.find(client, name)
+        if record.job not in self.receipts:
+            raise NotFound(f"job {record.job} has no receipt ({record.state})")
+        return self.receipts[record.job]
+
+
+class _Follower:
+    """Iterates over the events of a job, those to come included."""
+
+    def __init__(self, jobs: FakeJobs, job: JobId, after: int) -> None:
+        self._jobs = jobs
+        self._job = job
+        self._next = after
+
+    def __aiter__(self) -> _Follower:
+        return self
+
+    async def __anext__(self) -> JobEvent:
+        await trio.lowlevel.checkpoint()
+        history = self._jobs.history[self._job]
+        while self._next >= len(history):
+            if history and history[-1].kind == "ended":
+                raise StopAsyncIteration
+            await self._jobs._changed.wait()
+        self._next += 1
+        return history[self._next - 1]
