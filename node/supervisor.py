@@ -1,0 +1,172 @@
+"""``serve``: one node from its configuration, with real drivers, its API, signals and an orderly end.
+
+The one place that knows every driver; each set of them is a literal here. A failure of the operator's configuration is
+raised as it is; anything else that ends the node is a bug and leaves with its traceback.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import trio
+
+from node import logs
+from node.ambient import Ambient
+from node.api.admission import Admission, admission_for
+from node.api.app import make_app
+from node.api.server import serve_api
+from node.api.services import Services
+from node.api.views import NodeView
+from node.config import ServeConfig
+from node.errors import OperatorError
+from node.executor.base import Executor
+from node.executor.wasm.executor import WasmExecutor
+from node.identity import Identity
+from node.journal.writer import ThreadedJournal
+from node.keyfile import load_or_create
+from node.receipt.sign import warm
+from node.storage.base import Storage
+from node.storage.filecoin_unsealed import FilecoinUnsealed
+from node.transport.libp2p.transport import Libp2pTransport
+from node.wiring import Node, Parts
+
+log = logging.getLogger("quorate.node")
+
+KEY_FILE = "node.key"
+Wrap = Callable[[Executor], Executor]
+
+
+def serve(config: ServeConfig, *, wrap: Wrap | None = None) -> None:
+    """Run a node until SIGINT or SIGTERM. Raises OperatorError when it cannot run as configured.
+
+    ``wrap`` puts something around each engine: test doubles begin here, no option of the command line leads to it.
+    """
+    logs.configure(config.log_format)
+    problem: OperatorError | None = None
+    try:
+        with _own_folder(config.data_dir):
+            trio.run(_main, config, wrap or _as_it_is)
+    except* OperatorError as group:
+        problem = _first(group)
+    if problem is not None:
+        raise problem
+
+
+async def _main(config: ServeConfig, wrap: Wrap) -> None:
+    ambient = Ambient()
+    identity = Identity(load_or_create(config.data_dir / KEY_FILE))
+    admission = admission_for(config.api_host, config.authorized_clients)
+    storage = _storage(config, ambient)
+    parts = Parts(
+        identity=identity,
+        transport=Libp2pTransport(identity, config.host, config.swarm_port),
+        journal=ThreadedJournal(config.data_dir / "journal.sqlite"),
+        executors=(wrap(WasmExecutor(config.data_dir / "compiled", ambient.offload)),),
+        storage=storage,
+        capacity=config.capacity,
+        data_dir=config.data_dir,
+        bootstrap=config.peers,
+        ambient=ambient,
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_until_signalled, nursery.cancel_scope)
+        node = Node(parts)
+        nursery.start_soon(ambient.offload, warm)
+        await nursery.start(node.run)
+        app = make_app(_services(node, parts, admission))
+        url = await nursery.start(serve_api, app, config.api_host, config.api_port)
+        gc.freeze()
+        _announce(config, parts, url)
+
+
+def _storage(config: ServeConfig, ambient: Ambient) -> Storage | None:
+    template = config.filecoin_unsealed_path
+    return None if template is None else FilecoinUnsealed(template, ambient.offload)
+
+
+def _services(node: Node, parts: Parts, admission: Admission) -> Services:
+    def view() -> NodeView:
+        return NodeView(
+            peer_id=parts.identity.peer_id,
+            version=version("quorate"),
+            addresses=parts.transport.addresses,
+            engines=tuple(executor.name for executor in parts.executors),
+            storages=() if parts.storage is None else (parts.storage.name,),
+            peers=len(parts.transport.peers),
+        )
+
+    return Services(
+        jobs=node.jobs,
+        journal=parts.journal,
+        modules=node.modules,
+        results=node.results,
+        ambient=parts.ambient,
+        peer_id=parts.identity.peer_id,
+        admission=admission,
+        node_view=view,
+        peers=lambda: parts.transport.peers,
+    )
+
+
+def _announce(config: ServeConfig, parts: Parts, url: str) -> None:
+    addresses = parts.transport.addresses
+    fields = {"peer_id": parts.identity.peer_id, "addresses": list(addresses), "api_url": url}
+    if config.log_format == "json":
+        log.info("ready", extra=fields)
+        return
+    lines = [f"quorate {version('quorate')} is ready", f"  peer id  {parts.identity.peer_id}"]
+    lines += [f"  listens  {address}" for address in addresses]
+    lines += [f"  API      {url}", f"  data     {config.data_dir}"]
+    sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.flush()
+
+
+async def _until_signalled(scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            log.info("stopping", extra={"signal": signal.Signals(number).name})
+            scope.cancel()
+            return
+
+
+@contextmanager
+def _own_folder(folder: Path) -> Iterator[None]:
+    """Hold the data folder for this process alone; the kernel lets go of it however the process ends."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise OperatorError(f"{folder}: the data folder cannot be used: {error.strerror}") from error
+    try:
+        _lock(handle, folder)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, folder: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OperatorError(f"{folder}: another node runs on this data folder; give each its own --data-dir") from None
+
+
+def _as_it_is(executor: Executor) -> Executor:
+    return executor
+
+
+def _first(group: BaseExceptionGroup[OperatorError]) -> OperatorError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, OperatorError)
+    return error
