@@ -22,7 +22,7 @@ COMPILED_BYTES_MAX = 1 * limits.GiB  # The child ends by SIGXFSZ.
 
 _FILES_OPEN_MAX = 1024
 _COMPILE_NICE = 10  # Compiling is throughput: it gives way to the node and to runs.
-_RESERVED_BYTES = 8 * limits.GiB  # wasmtime reserves 4 GiB and guards for one memory without using them.
+_RESERVED_BYTES = 16 * limits.GiB  # wasmtime reserves 4 GiB for a memory and 4 for references, and guards.
 _ENGINE_BYTES = 256 * limits.MiB  # The engine's own heap, stacks of its threads, tables.
 
 _PR_SET_PDEATHSIG = 1

@@ -8,10 +8,12 @@ Does not live here: wasmtime (``engine``, in child processes alone), processes (
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 import os
-import shutil
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from node.executor.wasm.processes import Child, Processes
 from node.executor.wasm.protocol import Answer, Failed, Job, Returned, Unloadable, WorkerSpec, frame
 from node.executor.wasm.reasons import out_of_time, run_ended_by, run_failed
 from node.model import Sha256
+from node.removal import remove
 
 IDLE_MAX = 8  # A further idle worker ends the one that is idle for longest.
 IDLE_S = 60.0
@@ -66,9 +69,12 @@ class WasmExecutor:
     async def serve(self) -> None:
         """See Executor.serve. Raises OperatorError when others can write to the cache."""
         self._open()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._processes.serve)
-            nursery.start_soon(self._expire)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._processes.serve)
+                nursery.start_soon(self._expire)
+        finally:
+            _dismiss(self._pool.expired(math.inf))
 
     async def probe(self) -> None:
         """See Executor.probe. Starts nothing: an idle node stays small."""
@@ -89,7 +95,7 @@ class WasmExecutor:
     def _open(self) -> None:
         """Blocking, and before the first await, so that whoever comes after finds it done."""
         self._modules.open()
-        shutil.rmtree(self._staging, ignore_errors=True)
+        remove(self._staging)
         self._staging.mkdir(mode=0o700)
 
     async def _expire(self) -> None:
@@ -101,8 +107,7 @@ class WasmExecutor:
                 self._gave = trio.Event()
                 continue
             await trio.sleep_until(expiry)
-            for worker in self._pool.expired(trio.current_time()):
-                worker.child.kill()
+            _dismiss(self._pool.expired(trio.current_time()))
 
     async def _attempt(self, task: Task, results: Path, deadline: float) -> tuple[Answer | None, int | None]:
         """The worker's answer, or None and its exit status. Raises ExecutionFailed, DriverUnavailable."""
@@ -122,6 +127,7 @@ class WasmExecutor:
         while (worker := self._pool.take(key)) is not None:
             if not worker.child.ended.is_set():
                 return worker
+            _dismiss([worker])
         await self._processes.begun()
         compiled = await self._modules.compiled(task)
         spec = WorkerSpec(os.fsencode(compiled), key.memory_bytes)
@@ -141,14 +147,17 @@ class WasmExecutor:
             else:
                 await worker.child.end()
                 with trio.CancelScope(shield=True):
-                    await self._offload(shutil.rmtree, staging, True)
+                    await self._offload(_clear, staging)
         return answer
 
     def _keep(self, worker: _Worker) -> None:
-        surplus = self._pool.give(worker.key, worker, trio.current_time())
+        _dismiss(self._pool.give(worker.key, worker, trio.current_time()))
         self._gave.set()
-        if surplus is not None:
-            surplus.child.kill()
+
+
+def _dismiss(workers: Iterable[_Worker]) -> None:
+    for worker in workers:
+        worker.child.dismiss()
 
 
 def _job(task: Task, results: Path, staging: Path) -> Job:
@@ -163,6 +172,11 @@ def _job(task: Task, results: Path, staging: Path) -> Job:
         output_bytes=task.limits.output_bytes,
         output_files=task.limits.output_files,
     )
+
+
+def _clear(staging: Path) -> None:
+    with contextlib.suppress(OSError):  # Then the sweep at the next start tries again.
+        remove(staging)
 
 
 def _leaves_usable(answer: Answer | None) -> bool:

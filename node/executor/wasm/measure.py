@@ -9,6 +9,8 @@ import contextlib
 import os
 from dataclasses import dataclass
 
+from node import limits
+
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
@@ -30,7 +32,9 @@ def excess(results: bytes, given: int, allowance: Allowance) -> str | None:
             for entry in entries:
                 count += 1
                 if entry.is_dir(follow_symlinks=False):
-                    folders.append(os.fsencode(entry.path))
+                    folders.append(entry.path)
+                    if len(entry.path) - len(results) > limits.RESULT_NAME_BYTES_MAX:
+                        return f"nested folders to over {limits.RESULT_NAME_BYTES_MAX} bytes of path; nest them less"
                 else:
                     size += _size(entry)
                 if count > allowance.output_files:

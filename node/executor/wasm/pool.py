@@ -44,10 +44,12 @@ class Pool(Generic[_W]):
                 return self._idle.pop(i).worker
         return None
 
-    def give(self, key: Key, worker: _W, now: float) -> _W | None:
-        """``worker`` is idle; returns one that must end to make room."""
+    def give(self, key: Key, worker: _W, now: float) -> list[_W]:
+        """``worker`` is idle; returns those that must end to make room."""
         self._idle.append(_Idle(key, worker, now))
-        return self._idle.pop(0).worker if len(self._idle) > self._size else None
+        surplus = max(0, len(self._idle) - self._size)
+        old, self._idle = self._idle[:surplus], self._idle[surplus:]
+        return [idle.worker for idle in old]
 
     def expired(self, now: float) -> list[_W]:
         """Those idle for too long, no longer here."""

@@ -45,7 +45,7 @@ log = logging.getLogger("quorate.executor.wasm")
 
 
 class Child:
-    """A forked process, from the request to the last of it."""
+    """A forked process, from the request to the last of it. Whoever asked for it calls ``end`` or ``dismiss``."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
@@ -76,7 +76,6 @@ class Child:
         if self.ended.is_set():
             return
         self.status = status
-        self.channel.close()
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
@@ -88,9 +87,14 @@ class Child:
             with contextlib.suppress(ProcessLookupError):  # A zombie: the word of its end is on the way.
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
-    async def end(self) -> None:
-        """Kill and wait; not cancelled half-way."""
+    def dismiss(self) -> None:
+        """Kill what does nothing, and do not wait."""
         self.kill()
+        self.channel.close()
+
+    async def end(self) -> None:
+        """Kill and wait; not cancelled half-way. What it had said before can still be read until then."""
+        self.dismiss()
         with trio.move_on_after(END_S, shield=True):
             await self.ended.wait()
             return
@@ -191,6 +195,8 @@ class _Zygote:
             with theirs:
                 await self._send(packet(Spawn(self._number, spec)), [theirs.fileno(), *files])
             await child.spawned.wait()
+        if not child.spawned.is_set() or child.error is not None:
+            child.channel.close()
         if scope.cancelled_caught:
             self.error = "the WASM engine does not answer"
             self._hang_up()

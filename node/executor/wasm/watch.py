@@ -62,10 +62,7 @@ class Watch:
             if watched is None:
                 continue
             began = time.monotonic()
-            try:
-                found = excess(*watched)
-            except OSError as error:
-                found = f"wrote what cannot be looked at ({error.strerror}); nest folders less deeply"
+            found = excess(*watched)
             with self._lock:
                 if self._watched is not watched:
                     continue

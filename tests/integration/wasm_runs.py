@@ -1,0 +1,122 @@
+"""Runs of WASM modules in a real executor, for the tests beside this file."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+import trio.testing
+from contract.executors import HANG_S, ROOMY, serving
+from contract.wasm_modules import Wasm
+
+from node.ambient import Threads
+from node.errors import ExecutionFailed
+from node.executor.base import Mount, RunLimits, Task
+from node.executor.wasm.executor import WasmExecutor
+from node.model import ExecutionId, WasmEngine
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a test varies."""
+
+    wasm: Wasm
+    tenant: str = "somebody"
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    inputs: tuple[Mount, ...] = ()
+    outputs: tuple[tuple[str, str], ...] = (("outputs", "/outputs"),)
+    limits: RunLimits = ROOMY
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended, and where its results lie."""
+
+    exit_code: int | None
+    failure: ExecutionFailed | None
+    results: Path
+
+    @property
+    def code(self) -> str | None:
+        return None if self.failure is None else self.failure.code
+
+    @property
+    def detail(self) -> str:
+        assert self.failure is not None, f"ended with {self.exit_code}"
+        return self.failure.detail
+
+    @property
+    def stdout(self) -> bytes:
+        return (self.results / "stdout").read_bytes()
+
+
+class Engine:
+    """A serving executor in a folder of its own."""
+
+    def __init__(self, folder: Path, executor: WasmExecutor) -> None:
+        self.folder = folder
+        self.executor = executor
+
+    async def run(self, run: Run) -> Ended:
+        number = next(_numbers)
+        results = self.folder / f"results-{number}"
+        results.mkdir()
+        task = Task(
+            execution=ExecutionId(f"{number:032x}"),
+            tenant=run.tenant,
+            engine=WasmEngine(module=run.wasm.sha256, args=run.args, env=dict(run.env)),
+            module=run.wasm.kept(self.folder),
+            inputs=run.inputs,
+            outputs=run.outputs,
+            limits=run.limits,
+        )
+        try:
+            return Ended(await self.executor.run(task, results), None, results)
+        except ExecutionFailed as failure:
+            return Ended(None, failure, results)
+
+
+def in_engine(folder: Path, body: Callable[[Engine], Awaitable[None]]) -> None:
+    """``body`` while an executor serves."""
+
+    async def main() -> None:
+        executor = WasmExecutor(folder / "cache", Threads())
+        with trio.fail_after(HANG_S):
+            async with serving(executor):
+                await trio.testing.wait_all_tasks_blocked()
+                await body(Engine(folder, executor))
+
+    trio.run(main)
+
+
+def ended(folder: Path, run: Run) -> Ended:
+    """One run."""
+    seen: list[Ended] = []
+
+    async def body(engine: Engine) -> None:
+        seen.append(await engine.run(run))
+
+    in_engine(folder, body)
+    return seen[0]
+
+
+def descendants(pid: str = "self") -> set[int]:
+    """Processes below ``pid``, at any depth."""
+    found: set[int] = set()
+    for task in Path("/proc", pid, "task").iterdir():
+        for child in (task / "children").read_text().split():
+            found |= {int(child)} | _below(child)
+    return found
+
+
+def _below(child: str) -> set[int]:
+    try:
+        return descendants(child)
+    except FileNotFoundError:  # It has ended meanwhile.
+        return set()
