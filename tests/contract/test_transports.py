@@ -13,10 +13,13 @@ from trio.testing import MockClock
 
 from node import limits
 from node.transport.base import Transport
+from node.transport.libp2p.link import Timing
+from node.transport.libp2p.transport import Libp2pTransport
 from node.transport.memory import Faults, MemoryTransport, Network
 
 if TYPE_CHECKING:
-    _: type[Transport] = MemoryTransport
+    _memory: type[Transport] = MemoryTransport
+    _libp2p: type[Transport] = Libp2pTransport
 
 
 class MemoryWorld:
@@ -61,3 +64,39 @@ class TestMemoryBlobs(InVirtualTime, BlobContract):
 
     def world(self) -> World:
         return MemoryWorld(Faults())
+
+
+class Libp2pWorld:
+    """Sockets on loopback; what takes long is shortened."""
+
+    timing = Timing(blob_stall_s=1.0, rejoin_s=5.0)
+    stall_s = timing.blob_stall_s
+
+    def transport(self, number: int) -> Transport:
+        return Libp2pTransport(identity(number), "127.0.0.1", 0, self.timing)
+
+    async def break_connection(self, one: Transport, other: Transport) -> None:
+        """Reset the socket, as a router that forgets does."""
+        assert isinstance(one, Libp2pTransport)
+        peer = one._peering.get(other.local_id)
+        assert peer is not None
+        if peer.link is not None:
+            await peer.link.muxer.secured_conn.close()
+
+
+class InRealTime:
+    """How the libp2p transport's tests run."""
+
+    def run(self, main: Callable[[], Any]) -> None:
+        trio.run(main)
+
+    def world(self) -> World:
+        return Libp2pWorld()
+
+
+class TestLibp2pSessions(InRealTime, SessionContract):
+    """Real sockets, Noise and Yamux."""
+
+
+class TestLibp2pBlobs(InRealTime, BlobContract):
+    """The same for blob streams."""

@@ -1,0 +1,187 @@
+"""What we rely on of py-libp2p 0.8.1, tried at every start: each countermeasure of ``hardening`` is there and works.
+
+Takes some 30 ms. Lives here: one small proof per countermeasure. Does not live here: attacks over real connections
+(``tests/integration``).
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from types import SimpleNamespace
+from typing import Any
+
+import libp2p.stream_muxer.yamux.yamux as yamux
+import trio
+from libp2p.utils.varint import encode_uvarint
+from nacl.signing import SigningKey
+
+from node import limits
+from node.errors import OperatorError, PeerGone
+from node.identity import Identity
+from node.transport.libp2p.hardening import Exact, Muxer, Negotiator, Overrun, Stream, contained
+from node.transport.libp2p.upgrade import Upgrader, answer, ask
+
+VERSION = "0.8.1"
+HANG_S = 10.0
+_NAMES_OF_YAMUX = ("_write_frame", "start", "open_stream", "accept_stream")
+_NAMES_OF_STREAM = ("write", "read", "reset", "close")
+
+
+class _Broken(Exception):
+    """A proof failed."""
+
+
+async def check() -> None:
+    """Raises OperatorError that names what does not hold."""
+    for name, proof in _PROOFS.items():
+        try:
+            with trio.fail_after(HANG_S):
+                await proof()
+        except (_Broken, PeerGone, AttributeError, TypeError, trio.TooSlowError) as error:
+            raise OperatorError(
+                f"libp2p {version('libp2p')} is not what this node was hardened for: {name}: {error}. "
+                f"Install libp2p=={VERSION}, unchanged."
+            ) from error
+
+
+def _must(holds: bool, what: str) -> None:
+    if not holds:
+        raise _Broken(what)
+
+
+async def _raises(expected: type[BaseException], call: Callable[[], Awaitable[object]], what: str) -> None:
+    try:
+        await call()
+    except expected:
+        return
+    raise _Broken(what)
+
+
+async def _the_version() -> None:
+    _must(version("libp2p") == VERSION, "another version")
+    _must(all(hasattr(yamux.Yamux, name) for name in _NAMES_OF_YAMUX), "Yamux has changed")
+    _must(Stream.__mro__[1].__name__ == "YamuxStream", "YamuxStream has changed")
+    _must(all(hasattr(Stream.__mro__[1], name) for name in _NAMES_OF_STREAM), "YamuxStream has changed")
+
+
+async def _the_rebinding() -> None:
+    _must(yamux.YamuxStream is Stream, "streams are the library's")
+    _must(yamux.MAX_WINDOW_SIZE == limits.STREAM_WINDOW_BYTES, "windows grow too far")
+
+
+async def _tiny_pieces() -> None:
+    pieces = [b"x"] * 300
+    _must(await Exact(_giving(pieces)).read(300) == b"x" * 300, "300 pieces are not read as one")
+
+
+async def _long_names() -> None:
+    negotiator = Negotiator(Exact(_giving([encode_uvarint(2**30)])), _swallow)
+    with contained("negotiating"):
+        await _raises(Exception, negotiator.read, "a protocol name may have any length")
+
+
+async def _windows() -> None:
+    stream = _stream(1)
+    await _raises(Overrun, lambda: _set(stream, "recv_window", -1), "a window may be overrun")
+    stream.send_window = 0
+    with trio.move_on_after(0.001) as waited:
+        await stream.write(b"x")
+    _must(waited.cancelled_caught, "a write does not wait for the window")
+
+
+async def _stream_flood() -> None:
+    streams = Muxer(SimpleNamespace(), "peer", is_initiator=False).streams
+    for number in range(limits.STREAMS_PER_CONNECTION):
+        streams[2 * number + 1] = _stream(2 * number + 1)
+    await _raises(Overrun, lambda: _set_item(streams, 1001, _stream(1001)), "a peer may open any number of streams")
+
+
+async def _whole_frames() -> None:
+    written: list[bytes] = []
+
+    async def slow(data: bytes) -> None:
+        await trio.sleep(0.002)
+        written.append(data)
+
+    muxer = Muxer(SimpleNamespace(write=slow), "peer", is_initiator=True)
+    with trio.move_on_after(0.0005):
+        await muxer._write_frame(b"whole")
+    _must(written == [b"whole"], "a cancelled write tears a frame")
+
+
+async def _authentication() -> None:
+    one, other, stranger = (Identity(SigningKey.generate()) for _ in range(3))
+    async with _pair() as (here, there), trio.open_nursery() as nursery:
+        nursery.start_soon(Upgrader(other).inbound, there)
+        muxer = await Upgrader(one).outbound(here, other.peer_id)
+        _must(str(muxer.peer_id) == other.peer_id, "the far end is not who it proved to be")
+    async with _pair() as (here, there), trio.open_nursery() as nursery:
+        nursery.start_soon(Upgrader(other).inbound, there)
+        outbound = Upgrader(one).outbound
+        await _raises(PeerGone, lambda: outbound(here, stranger.peer_id), "somebody else is taken for a peer")
+        nursery.cancel_scope.cancel()
+
+
+async def _no_plaintext() -> None:
+    async with _pair() as (here, there), trio.open_nursery() as nursery:
+        ends = [Negotiator(Exact(stream.receive_some), stream.send_all) for stream in (here, there)]
+
+        async def serve() -> None:
+            with contained("negotiating"):
+                await answer(("/noise",), ends[1])
+
+        async def try_plaintext() -> None:
+            with contained("negotiating"):
+                await ask("/plaintext/2.0.0", ends[0])
+
+        nursery.start_soon(serve)
+        await _raises(PeerGone, try_plaintext, "plaintext is spoken")
+        nursery.cancel_scope.cancel()
+
+
+_PROOFS: dict[str, Callable[[], Awaitable[None]]] = {
+    "version": _the_version,
+    "rebinding": _the_rebinding,
+    "tiny pieces": _tiny_pieces,
+    "long protocol names": _long_names,
+    "windows": _windows,
+    "stream flood": _stream_flood,
+    "whole frames": _whole_frames,
+    "authentication": _authentication,
+    "no plaintext": _no_plaintext,
+}
+
+
+def _stream(number: int) -> Stream:
+    return Stream(number, Muxer(SimpleNamespace(), "peer", is_initiator=False), is_initiator=False)
+
+
+def _giving(pieces: list[bytes]) -> Callable[[], Awaitable[bytes]]:
+    rest = iter(pieces)
+
+    async def receive() -> bytes:
+        return next(rest, b"")
+
+    return receive
+
+
+async def _swallow(data: bytes) -> None:
+    """A writer that nobody reads."""
+
+
+async def _set(target: Any, name: str, value: object) -> None:
+    setattr(target, name, value)
+
+
+async def _set_item(target: Any, key: int, value: object) -> None:
+    target[key] = value
+
+
+@asynccontextmanager
+async def _pair() -> AsyncIterator[tuple[trio.SocketStream, trio.SocketStream]]:
+    one, other = (trio.SocketStream(trio.socket.from_stdlib_socket(end)) for end in socket.socketpair())
+    async with one, other:
+        yield one, other
