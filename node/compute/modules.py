@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -11,6 +12,7 @@ from node.errors import BlobRefused, CallerError, ExecutionFailed, InvalidModule
 from node.messages import ModuleWanted
 from node.model import PeerId, Sha256, WasmEngine
 from node.transport.base import Transport
+from node.transport.resume import resumed
 from node.vault.modules import Modules, Upload
 
 
@@ -44,14 +46,17 @@ class ModuleFetcher:
     async def _fetch(self, requester: PeerId, wanted: Sha256) -> None:
         upload = await self._offload(self._modules.upload)
         try:
-            async with self._transport.fetch(requester, ModuleWanted(wanted, 0)) as blob:
-                async for chunk in blob.chunks:
-                    await self._offload(upload.write, chunk)
+            await resumed(partial(self._stream, requester, wanted, upload), lambda: upload.size)
             await self._finish(upload, wanted)
         except (PeerGone, BlobRefused, MalformedMessage, CallerError, InvalidModule) as error:
             raise ExecutionFailed("module", f"the module cannot be had from its requester: {error}") from error
         finally:
             upload.abandon()
+
+    async def _stream(self, requester: PeerId, wanted: Sha256, upload: Upload) -> None:
+        async with self._transport.fetch(requester, ModuleWanted(wanted, upload.size)) as blob:
+            async for chunk in blob.chunks:
+                await self._offload(upload.write, chunk)
 
     async def _finish(self, upload: Upload, wanted: Sha256) -> None:
         if upload.sha256 != wanted:

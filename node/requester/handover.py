@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import BinaryIO
 
 import trio
@@ -23,12 +24,10 @@ from node.messages import FileWanted, HandOver, ManifestWanted, NoResults, Resul
 from node.model import EXIT_CODE, RESULT_NAMES, DirHash, ExecutionId, PeerId
 from node.requester.life import Fetch
 from node.transport.base import Transport
+from node.transport.resume import resumed
 from node.vault.results import Intake
 from node.vault.results import Results as ResultsVault
 from node.verifier.manifest import Line, Manifest, check_sizes, parse, parse_sized
-
-ATTEMPTS_MAX = 8  # in a row without a new byte
-RETRY_S = 0.25  # the first wait; each further one is twice as long
 
 
 @dataclass(slots=True, eq=False)
@@ -144,19 +143,8 @@ class HandOvers:
         incoming.whole = len(named)
 
     async def _take_file(self, incoming: Incoming, order: Fetch, index: int) -> None:
-        """One file, however often the stream breaks, as long as each attempt brings something."""
-        fruitless, wait_s = 0, RETRY_S
-        while True:
-            before = incoming.offset
-            try:
-                await self._stream(incoming, order, index)
-            except PeerGone:
-                fruitless, wait_s = (0, RETRY_S) if incoming.offset > before else (fruitless + 1, wait_s * 2)
-                if fruitless == ATTEMPTS_MAX:
-                    raise
-                await trio.sleep(wait_s)
-            else:
-                return
+        """One file, however often the stream breaks."""
+        await resumed(partial(self._stream, incoming, order, index), lambda: incoming.offset)
 
     async def _stream(self, incoming: Incoming, order: Fetch, index: int) -> None:
         assert incoming.manifest is not None

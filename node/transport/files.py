@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,7 +15,7 @@ from node.transport.base import Blob
 async def file_blob(path: Path, offset: int, offload: Offload) -> Blob:
     """``path`` from ``offset`` to its end as it is now. Raises BlobRefused when that cannot be read."""
     file, size = await offload(_opened, path, offset)
-    return Blob(size, _chunks(file, size, offload))
+    return Blob(size, _Chunks(file, size, offload))
 
 
 def _opened(path: Path, offset: int) -> tuple[BinaryIO, int]:
@@ -36,11 +35,27 @@ def _regular(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
-async def _chunks(file: BinaryIO, size: int, offload: Offload) -> AsyncIterator[bytes]:
-    with file:
-        while size > 0:
-            chunk = await offload(file.read, min(size, limits.BLOB_CHUNK_BYTES))
-            if not chunk:
-                return  # It has become shorter; the receiver hears no end marker.
-            size -= len(chunk)
-            yield chunk
+class _Chunks:
+    """Reads as it is asked; closed at the end, or by ``aclose`` whether it was begun or not."""
+
+    def __init__(self, file: BinaryIO, size: int, offload: Offload) -> None:
+        self._file = file
+        self._left = size
+        self._offload = offload
+
+    def __aiter__(self) -> _Chunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = b""
+        if self._left > 0:
+            chunk = await self._offload(self._file.read, min(self._left, limits.BLOB_CHUNK_BYTES))
+            self._left -= len(chunk)
+        if not chunk:  # At the end; or the file has become shorter, and the receiver hears no end marker.
+            self._file.close()
+            raise StopAsyncIteration
+        return chunk
+
+    async def aclose(self) -> None:
+        """Let go of the file."""
+        self._file.close()
