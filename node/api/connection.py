@@ -1,107 +1,127 @@
-"""One accepted connection, as the HTTP server sees it: anyio's interface over a trio stream, with an end to everything.
+"""One accepted connection: HTTP/1.1 as anycorn speaks it, over a trio stream, with an end to everything.
 
-The server sends shielded from cancellation and without a deadline, so a client that reads nothing could hold its
-connection, and the node's shutdown, for ever; and it closes a connection whose request it refused before the request
-is read, so that the refusal is lost in a reset. Both are put right here and nowhere else.
+anycorn's own connection task would do, but for three things. It sends shielded and without a deadline, so a client that
+reads nothing holds its connection, and the node's shutdown, for ever. It closes a connection whose request it refused
+before the request is read, so that the refusal is lost in a reset. And it speaks HTTP/2 to whoever asks, whose flow
+control lets a client hold an answer for ever without any socket being blocked. So the bytes go in and out here.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from typing import Any
 
-import anyio
+import h11
 import trio
-from anyio.abc import ByteStream, SocketAttribute
+from anycorn.app_wrappers import ASGIWrapper
+from anycorn.config import Config
+from anycorn.events import Closed, Event, RawData, Updated
+from anycorn.protocol.h11 import H11Protocol
+from anycorn.task_group import TaskGroup
+from anycorn.typing import ConnectionState
+from anycorn.worker_context import WorkerContext
 from typing_extensions import override
 
 from node import limits
 
-_LINGER_BYTES = 64 * 1024
+_READ_BYTES = 64 * 1024
 
 
-class Connection(ByteStream):
-    """``aclose`` says goodbye; ``drained`` really closes, and is called once nobody uses the connection any more."""
+class Connection:
+    """Serves requests one after the other until the client, silence or ``end_by`` ends it.
+
+    ``is_idle``: no request is under way, only waited for.
+    """
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
-        self._receiving = trio.CancelScope()
+        self._reading = trio.CancelScope()
         self._sending = trio.CancelScope()
+        self._one_at_a_time = trio.Lock()  # Bytes of two senders (events and keep-alive) must not mix.
+        self.is_idle = True
+        self._is_closed = False
         self._end = math.inf
-        self._closed = False
 
-    @property
-    @override
-    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        """What the server asks for: addresses."""
-        return {SocketAttribute.raw_socket: lambda: self._stream.socket}
-
-    @override
-    async def receive(self, max_bytes: int = 65536) -> bytes:
-        """See ByteReceiveStream."""
-        if not self._closed:
-            with trio.CancelScope() as self._receiving:
-                try:
-                    data = await self._stream.receive_some(max_bytes)
-                except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                    raise anyio.BrokenResourceError from error
-                if data:
-                    return bytes(data)
-                raise anyio.EndOfStream
-        raise anyio.ClosedResourceError
-
-    @override
-    async def send(self, item: bytes) -> None:
-        """See ByteSendStream. A client that takes nothing for ``limits.HTTP_STALL_S`` is gone."""
-        view = memoryview(item)
-        while view:
-            if self._closed:
-                raise anyio.ClosedResourceError
-            sent = 0
-            with trio.CancelScope(deadline=min(trio.current_time() + limits.HTTP_STALL_S, self._end)) as self._sending:
-                try:
-                    sent = await self._stream.socket.send(view)
-                except OSError as error:
-                    raise anyio.BrokenResourceError from error
-            if not sent:
-                self.abort()
-            view = view[sent:]
-
-    @override
-    async def send_eof(self) -> None:
-        """See ByteStream."""
-        try:
-            await self._stream.send_eof()
-        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError) as error:
-            raise anyio.BrokenResourceError from error
-
-    @override
-    async def aclose(self) -> None:
-        """Nothing more is sent or received by the server; whoever waits for either wakes up."""
-        self._closed = True
-        self._receiving.cancel()
-        self._sending.cancel()
-        await trio.lowlevel.checkpoint()
-
-    def abort(self) -> None:
-        """As if the client had gone."""
-        self._closed = True
-        self._receiving.cancel()
-        self._stream.socket.close()
+    async def serve(self, app: Any, config: Config, context: WorkerContext) -> None:
+        """The whole life; the stream is closed afterwards."""
+        async with self._stream:
+            async with TaskGroup() as requests:
+                protocol = _Http1(
+                    ASGIWrapper(app), config, context, requests, ConnectionState({}), None, None, self._event, None
+                )
+                self._reading.deadline = trio.current_time() + limits.HTTP_IDLE_S
+                with self._reading:
+                    await self._read(protocol)
+                self._is_closed = True
+                await protocol.handle(Closed())  # The request under way, if any, hears that its caller is gone.
+            await self._say_goodbye()
 
     def end_by(self, deadline: float) -> None:
-        """Nothing of this connection is to last longer."""
+        """At once if no request is under way, else when it is answered, and never later than ``deadline``."""
         self._end = deadline
         self._sending.deadline = min(self._sending.deadline, deadline)
+        if self.is_idle:
+            self._hang_up()
 
-    async def drained(self) -> None:
-        """Read what the client still sends, for a while, so that it sees the answer; then close."""
-        with trio.move_on_after(limits.HTTP_LINGER_S) as scope:
-            scope.deadline = min(scope.deadline, self._end)
+    def _hang_up(self) -> None:
+        """Nothing more is read or sent."""
+        self._is_closed = True
+        self._reading.cancel()
+
+    async def _read(self, protocol: H11Protocol) -> None:
+        while True:
             try:
-                while await self._stream.receive_some(_LINGER_BYTES):
-                    pass
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                data = await self._stream.receive_some(_READ_BYTES)
+            except trio.BrokenResourceError:
+                return
+            if not data:
+                return
+            await protocol.handle(RawData(bytes(data)))
+
+    async def _event(self, event: Event) -> None:
+        """What the protocol wants."""
+        match event:
+            case RawData(data):
+                await self._send(data)
+            case Updated(idle):
+                self.is_idle = idle
+                self._reading.deadline = trio.current_time() + limits.HTTP_IDLE_S if idle else math.inf
+            case _:
+                self._hang_up()
+
+    async def _send(self, data: bytes) -> None:
+        """All of it, or the connection is over; shielded, because half a chunk of one answer would spoil the next."""
+        view = memoryview(data)
+        with trio.CancelScope(shield=True):
+            async with self._one_at_a_time:
+                while view and not self._is_closed:
+                    view = view[await self._send_some(view) :]
+
+    async def _send_some(self, view: memoryview) -> int:
+        deadline = min(trio.current_time() + limits.HTTP_STALL_S, self._end)
+        with trio.CancelScope(deadline=deadline) as self._sending:
+            try:
+                return await self._stream.socket.send(view)
+            except OSError:
                 pass
-        await trio.aclose_forcefully(self._stream)
+        self._hang_up()
+        return 0
+
+    async def _say_goodbye(self) -> None:
+        """Read what the client still sends, for a while: closing on unread bytes would take the answer from it."""
+        self.is_idle = True
+        with trio.CancelScope(deadline=min(trio.current_time() + limits.HTTP_LINGER_S, self._end)) as self._reading:
+            try:
+                await self._stream.send_eof()
+                while await self._stream.receive_some(_READ_BYTES):
+                    pass
+            except trio.BrokenResourceError:
+                return
+
+
+class _Http1(H11Protocol):
+    """Without the two ways to HTTP/2 (``Upgrade: h2c`` and prior knowledge): they mean nothing here."""
+
+    @override
+    async def _check_protocol(self, event: h11.Request) -> None:
+        return

@@ -1,21 +1,16 @@
-"""Serving the application: anycorn's protocol code on trio's listeners, in the node's own task tree.
+"""Serving the application on trio's listeners, in the node's own task tree.
 
-anycorn parses HTTP and runs the application; accepting, counting, and the end of connections are here, because a
-connection that goes wrong in any way must cost that connection and nothing else of the node. The only importer of
-anycorn.
+Accepting, counting, and the end of connections are here, because a connection that goes wrong in any way must cost that
+connection and nothing else of the node. What happens on one connection is ``node.api.connection``'s.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import logging
-from typing import Any
 
 import trio
-from anycorn.app_wrappers import ASGIWrapper
 from anycorn.config import Config
-from anycorn.tcp_server import tcp_server_handler
-from anycorn.typing import ConnectionState
 from anycorn.worker_context import WorkerContext
 from litestar import Litestar
 
@@ -26,7 +21,6 @@ from node.errors import AddressInUse
 log = logging.getLogger("quorate.api")
 
 _BACKLOG = 128
-_H2_STREAMS_MAX = 8
 
 
 async def serve_api(
@@ -50,28 +44,34 @@ class _Server:
     """The connections there are."""
 
     def __init__(self, app: Litestar) -> None:
+        self._app = app
+        self._config = _config()
         self._context = WorkerContext(None)
-        asgi: Any = app  # Litestar and anycorn each have their own types for the same messages.
-        self._handle = tcp_server_handler(ASGIWrapper(asgi), _config(), self._context, ConnectionState({}))
         self._open: dict[Connection, trio.CancelScope] = {}
 
     async def handle(self, stream: trio.SocketStream) -> None:
         """The whole life of one connection. Shielded: ``end_by`` ends it."""
-        if len(self._open) >= limits.HTTP_CONNECTIONS_MAX:
+        if len(self._open) >= limits.HTTP_CONNECTIONS_MAX and not self._made_room():
             log.warning("connection_refused", extra={"open": len(self._open)})
             await trio.aclose_forcefully(stream)
             return
-        connection = Connection(stream)
-        with trio.CancelScope(shield=True) as scope:
-            self._open[connection] = scope
-            try:
-                await self._handle(connection)
-                await connection.drained()
-            except Exception:  # The HTTP edge: a bug of the protocol code ends one connection, not the node.
-                log.exception("connection_failed")
-            finally:
-                del self._open[connection]
-                stream.socket.close()
+        connection, scope = Connection(stream), trio.CancelScope(shield=True)
+        self._open[connection] = scope
+        try:
+            with scope:
+                await connection.serve(self._app, self._config, self._context)
+        except Exception:  # The HTTP edge: a bug of the protocol code ends one connection, not the node.
+            log.exception("connection_failed")
+        finally:
+            self._open.pop(connection, None)
+
+    def _made_room(self) -> bool:
+        """Close the oldest idle connection, so that idling cannot keep others out."""
+        idle = next((connection for connection in self._open if connection.is_idle), None)
+        if idle is not None:
+            idle.end_by(trio.current_time())
+            del self._open[idle]
+        return idle is not None
 
     async def end_by(self, deadline: float) -> None:
         """Idle connections end now, the others when they are done or at the deadline."""
@@ -84,11 +84,9 @@ class _Server:
 def _config() -> Config:
     config = Config()
     config.errorlog = logging.getLogger("quorate.api.http")
+    config.errorlog.setLevel(logging.WARNING)  # Below that it tells of every malformed request.
     config.h11_max_incomplete_size = limits.HTTP_HEAD_BYTES_MAX
-    config.h2_max_concurrent_streams = _H2_STREAMS_MAX
-    config.h2_max_header_list_size = limits.HTTP_HEAD_BYTES_MAX
     config.include_server_header = False
-    config.keep_alive_timeout = limits.HTTP_IDLE_S
     return config
 
 
