@@ -5,29 +5,13 @@ Does not live here: fixtures of one ring (its own conftest), doubles (``tests/do
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable
-
 import pytest
-
-Need = Callable[[str, str], str]
+from needs import Need
 
 
 @pytest.fixture
 def need() -> Need:
-    """``need(program, how)``: where ``program`` is. Without it the test is skipped, or on CI fails, and says how."""
-
-    def found(program: str, how: str) -> str:
-        path = shutil.which(program)
-        if path is not None:
-            return path
-        missing = f"{program} is missing: {how}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-
-    return found
+    return Need()
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

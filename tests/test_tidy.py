@@ -51,8 +51,8 @@ def test_whatever_catches_everything_says_why() -> None:
     for path in PRODUCT:
         lines = path.read_text().splitlines()
         for where in broad_excepts(path):
-            words = lines[where[1] - 1].partition("#")[2].partition("BLE001")[2] or lines[where[1]].partition("#")[2]
-            assert words.strip(), f"{where}: say why in a comment"
+            comment = lines[where[1] - 1].partition("#")[2].replace("noqa: BLE001", "")
+            assert comment.strip(), f"{where}: say why in a comment"
 
 
 def functions(tree: ast.AST) -> Iterator[Function]:
