@@ -77,10 +77,17 @@ async def _main(config: ServeConfig, wrap: Wrap) -> None:
         bootstrap=config.peers,
         ambient=ambient,
     )
+    async with trio.open_nursery() as signals:
+        with trio.CancelScope() as scope:
+            signals.start_soon(_cancel_when_signalled, scope)
+            await _run(config, parts, admission)
+        signals.cancel_scope.cancel()
+
+
+async def _run(config: ServeConfig, parts: Parts, admission: Admission) -> None:
+    node = Node(parts)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_until_signalled, nursery.cancel_scope)
-        node = Node(parts)
-        nursery.start_soon(ambient.offload, warm)
+        nursery.start_soon(parts.ambient.offload, warm)
         await nursery.start(node.run)
         app = make_app(_services(node, parts, admission))
         url = await nursery.start(serve_api, app, config.api_host, config.api_port)
@@ -130,12 +137,12 @@ def _announce(config: ServeConfig, parts: Parts, url: str) -> None:
     sys.stderr.flush()
 
 
-async def _until_signalled(scope: trio.CancelScope) -> None:
+async def _cancel_when_signalled(scope: trio.CancelScope) -> None:
+    """The first signal ends the node; impatience changes nothing, because the end is bounded."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for number in signals:
             log.info("stopping", extra={"signal": signal.Signals(number).name})
             scope.cancel()
-            return
 
 
 @contextmanager
