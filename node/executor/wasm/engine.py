@@ -104,7 +104,8 @@ def compiled(wasm: bytes) -> bytes:
     try:
         _linker(engine).instantiate_pre(module)
     except WasmtimeError as error:
-        raise Refused(f"the module imports what is not there: {_cause(error)}; {_ADVICE}") from error
+        name = str(error).splitlines()[0]
+        raise Refused(f"the module imports what is not there: {name}; {_ADVICE}") from error
     return bytes(module.serialize())
 
 
