@@ -12,6 +12,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal
 
+from typing_extensions import override
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -28,6 +30,7 @@ def configure(style: Literal["text", "json"]) -> None:
 class JsonLines(logging.Formatter):
     """One JSON object for each event: ``time``, ``level``, ``part``, ``event``, then its fields."""
 
+    @override
     def format(self, record: logging.LogRecord) -> str:
         """See Formatter."""
         head = {
@@ -44,6 +47,7 @@ class JsonLines(logging.Formatter):
 class TextLines(logging.Formatter):
     """``12:00:00.123 part event key=value …`` for people."""
 
+    @override
     def format(self, record: logging.LogRecord) -> str:
         """See Formatter."""
         level = "" if record.levelno < logging.WARNING else f"{record.levelname} "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -126,18 +126,21 @@ def _size(path: Path) -> int:
     try:
         if not path.is_dir():
             return path.stat().st_size
-        return sum(_folder_sizes(path))
+        return sum(size for folder in _folders(path) for size in _sizes(folder))
     except OSError as error:
         raise StorageError(f"{error.filename or path} cannot be read: {error.strerror}") from error
 
 
-def _folder_sizes(folder: Path) -> list[int]:
-    sizes, waiting = [], [os.fspath(folder)]
+def _folders(root: Path) -> Iterator[str]:
+    waiting = [os.fspath(root)]
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
-                elif entry.is_file(follow_symlinks=False):
-                    sizes.append(entry.stat(follow_symlinks=False).st_size)
-    return sizes
+        folder = waiting.pop()
+        yield folder
+        with os.scandir(folder) as entries:
+            waiting.extend(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+
+
+def _sizes(folder: str) -> list[int]:
+    with os.scandir(folder) as entries:
+        files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
+        return [entry.stat(follow_symlinks=False).st_size for entry in files]
