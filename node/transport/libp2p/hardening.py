@@ -11,6 +11,7 @@ shared ports, dials without a deadline, peerstores filled by strangers. What is 
 * ``Muxer.streams``: a limit on the streams that a peer may open on one connection;
 * ``Stream.send_window``: a full window is waited for without polling and without giving up after 5 s;
 * ``Stream.recv_window``: a peer that sends more than it was granted loses the connection (the library only logs);
+* ``Stream.receive``: what came before the end of a connection can still be read;
 * ``contained``: whatever the library raises while it handles a peer's bytes is that peer's fault, and ends there;
 * ``silence``: the library logs errors for what is normal on a network.
 
@@ -188,6 +189,7 @@ class Stream(yamux.YamuxStream):  # type: ignore[misc]
         self._changed = trio.Event()
         self._send_window = self._recv_window = 0
         self._closed = False
+        self._came = bytearray()
         super().__init__(stream_id, conn, is_initiator)
 
     @property
@@ -232,11 +234,20 @@ class Stream(yamux.YamuxStream):  # type: ignore[misc]
             view = view[size:]
 
     async def receive(self) -> bytes:
-        """What has come, at least one byte; b"" when the peer has ended its side."""
+        """What has come, at least one byte; b"" when the peer has ended its side.
+
+        What came just before the connection ended is given too; the library forgets it.
+        """
+        came = self.conn.stream_buffers.get(self.stream_id, self._came)
+        self._came = came
         try:
             return bytes(await self.read(RECEIVE_BYTES))
-        except MuxedStreamEOF:
-            return b""
+        except MuxedStreamError as error:
+            if not came and not isinstance(error, MuxedStreamEOF):
+                raise
+        data = bytes(came)
+        came.clear()
+        return data
 
     async def _window(self) -> int:
         while True:

@@ -69,9 +69,9 @@ async def _pump(link: Link) -> None:
     try:
         with contained("the connection"):
             await link.muxer.start()
-        link.end("the connection broke")
+        link.broke("the connection broke")
     except PeerGone as error:
-        link.end(str(error))
+        link.broke(str(error))
     finally:
         link.muxer.hasten()
 
@@ -83,10 +83,11 @@ async def _accept(node: Node, link: Link, tasks: trio.Nursery) -> None:
                 stream = await link.muxer.accept_stream()
             tasks.start_soon(_take_in, node, link, stream, tasks)
     except PeerGone as error:
-        link.end(str(error))
+        link.broke(str(error))
 
 
 async def _open_control(node: Node, link: Link, tasks: trio.Nursery) -> None:
+    link.take_control()
     try:
         stream, reader = await open_stream(link.muxer, CONTROL)
     except PeerGone as error:

@@ -56,6 +56,13 @@ class Link:
         self.muxer.hasten()
         self._scope.cancel()
 
+    def broke(self, reason: str) -> None:
+        """The connection is over. Whoever reads the control stream reads on to its end, and then ends the link."""
+        if self._control_taken:
+            self.reason = self.reason or reason
+        else:
+            self.end(reason)
+
     def wake(self) -> None:
         """There may be something to write."""
         self._work.set()
