@@ -9,6 +9,7 @@ control lets a client hold an answer for ever without any socket being blocked. 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import h11
@@ -16,6 +17,8 @@ import trio
 from anycorn.app_wrappers import ASGIWrapper
 from anycorn.config import Config
 from anycorn.events import Closed, Event, RawData, Updated
+from anycorn.protocol.events import Event as StreamEvent
+from anycorn.protocol.events import Response
 from anycorn.protocol.h11 import H11Protocol
 from anycorn.task_group import TaskGroup
 from anycorn.typing import ConnectionState
@@ -120,7 +123,16 @@ class Connection:
 
 
 class _Http1(H11Protocol):
-    """Without the two ways to HTTP/2 (``Upgrade: h2c`` and prior knowledge): they mean nothing here."""
+    """Without the two ways to HTTP/2 (``Upgrade: h2c`` and prior knowledge): they mean nothing here.
+
+    And with a word to a client whose request is answered before it is read: the connection ends with this answer.
+    """
+
+    @override
+    async def stream_send(self, event: StreamEvent) -> None:
+        if isinstance(event, Response) and self.connection.their_state is h11.SEND_BODY:
+            event = replace(event, headers=[*event.headers, (b"connection", b"close")])
+        await super().stream_send(event)
 
     @override
     async def _check_protocol(self, event: h11.Request) -> None:

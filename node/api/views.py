@@ -227,7 +227,9 @@ def job_view(record: JobRecord) -> JobView:
         failure=None if failure is None else FailureView(code=failure.code, reason=failure.reason),
         results=None
         if results is None
-        else ResultsView(hash=results.hash, files=results.files, bytes=results.bytes, peer=results.peer, exit_code=results.exit_code),
+        else ResultsView(
+            hash=results.hash, files=results.files, bytes=results.bytes, peer=results.peer, exit_code=results.exit_code
+        ),
     )
 
 

@@ -6,13 +6,15 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import trio
+import trio.testing
 from doubles.jobs import PEER, FakeJobs
 from nacl.signing import SigningKey
 
@@ -27,6 +29,7 @@ from node.identity import client_id_of
 from node.journal.records import ResultsRecord
 from node.journal.writer import InlineJournal
 from node.model import ClientId, JobId, PeerId
+from node.spec import parse
 from node.vault.modules import Modules
 from node.vault.results import Results
 
@@ -48,8 +51,12 @@ class ApiNode:
 
     def client(self, key: SigningKey | None = None) -> httpx.AsyncClient:
         """Somebody signed in; a new key each time unless one is given."""
-        token = issue(key or SigningKey.generate(), NODE_ID, time.time())
-        return httpx.AsyncClient(base_url=self.url, headers={"authorization": f"Bearer {token}"}, timeout=30)
+        token = self.token(key)
+        return httpx.AsyncClient(base_url=self.url, headers={"authorization": f"Bearer {token}"}, timeout=None)
+
+    def token(self, key: SigningKey | None = None) -> str:
+        """For requests written by hand."""
+        return issue(key or SigningKey.generate(), NODE_ID, time.time())
 
     async def dial(self) -> trio.SocketStream:
         """A bare connection."""
@@ -58,8 +65,6 @@ class ApiNode:
 
     async def finished_job(self, client: ClientId, files: dict[str, bytes]) -> JobId:
         """A completed job of ``client`` with these results, kept and signed for."""
-        from node.spec import parse
-
         record = await self.jobs.submit(client, parse(json.dumps(SPEC).encode()))
         intake = self.results.intake(record)
         for name, content in files.items():
@@ -80,9 +85,27 @@ def receipt_of(files: dict[str, bytes]) -> bytes:
     return json.dumps({"payload": payload, "payloadType": "application/vnd.in-toto+json", "signatures": []}).encode()
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """What another process, or the kernel, has to bring about; the caller's deadline is the hang guard."""
+    while not condition():  # noqa: ASYNC110  (there is no event for it)
+        await trio.sleep(0.01)
+
+
 def id_of(key: SigningKey) -> ClientId:
     """The client id of a key."""
     return client_id_of(bytes(key.verify_key))
+
+
+def serving(folder: Path, scenario: Callable[[ApiNode], Awaitable[None]], *, speed: float = 1, **options: Any) -> None:
+    """Run a scenario against an API; ``speed`` is how many seconds pass in one, for limits that take their time."""
+
+    async def main() -> None:
+        with trio.fail_after(60 * speed):  # hang guard
+            async with api_node(folder, **options) as node:
+                await scenario(node)
+
+    clock = None if speed == 1 else trio.testing.MockClock(rate=speed)
+    trio.run(main, clock=clock)
 
 
 @asynccontextmanager

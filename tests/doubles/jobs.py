@@ -18,7 +18,7 @@ PEER = PeerId("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA")
 
 
 class FakeJobs:
-    """Implements ``node.requester.jobs.Jobs``. ``open_streams`` counts event streams that are being read."""
+    """Implements ``node.requester.jobs.Jobs``. ``open_streams`` and ``waiting`` count calls under way."""
 
     def __init__(self) -> None:
         self.records: dict[JobId, JobRecord] = {}
@@ -27,6 +27,7 @@ class FakeJobs:
         self.submit_error: Exception | None = None
         self.ends_at_once = False
         self.open_streams = 0
+        self.waiting = 0
         self._changed = trio.Event()
         self._counter = itertools.count(1)
 
@@ -89,9 +90,13 @@ class FakeJobs:
 
     async def wait(self, client: ClientId, name: str, seconds: float) -> JobRecord:
         job = (await self.find(client, name)).job
-        with trio.move_on_after(seconds):
-            while not self.records[job].ended:
-                await self._changed.wait()
+        self.waiting += 1
+        try:
+            with trio.move_on_after(seconds):
+                while not self.records[job].ended:
+                    await self._changed.wait()
+        finally:
+            self.waiting -= 1
         return self.records[job]
 
     @asynccontextmanager
