@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,7 +95,7 @@ def test_what_is_hashed_is_what_a_requester_takes(tmp_path: Path) -> None:
 def test_a_symlink_is_an_error_wherever_it_leads(tmp_path: Path, target: str) -> None:
     plant(tmp_path, {"stdout": "1", "folder/x": "2"})
     (tmp_path / "folder" / "link").symlink_to(target)
-    with pytest.raises(ExecutionFailed, match="results/folder/link") as failed:
+    with pytest.raises(ExecutionFailed, match="'results/folder/link' is neither a file nor a folder") as failed:
         hashed(tmp_path)
     assert failed.value.code == "result"
 
@@ -120,6 +124,43 @@ def test_a_name_that_nobody_would_take_is_an_error(tmp_path: Path, name: bytes) 
         hashed(tmp_path)
     assert failed.value.code == "result"
     assert str(failed.value).isprintable()
+
+
+def test_a_name_is_the_same_in_every_locale(tmp_path: Path) -> None:
+    plant(tmp_path, {"outputs/é 😀": "x"})
+    code = "import sys, pathlib, node.verifier.dirhash as d; print(d.h1_of(pathlib.Path(sys.argv[1])))"
+    for locale in ({}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}):
+        told = subprocess.run(
+            [sys.executable, "-c", code, tmp_path], env=os.environ | locale, check=True, capture_output=True, timeout=60
+        )
+        assert told.stdout.decode().strip() == h1_of(tmp_path)
+
+
+class Listed:
+    """An entry that was a file when the folder was listed; what is there now is something else."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def is_file(self, *, follow_symlinks: bool) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("now", ["pipe", "link", "folder", "gone"])
+def test_what_is_swapped_while_it_is_hashed_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(os, "scandir", lambda folder: contextlib.nullcontext([Listed(now)]))
+    signal.alarm(60)  # Whoever waits for a writer of the pipe waits for ever.
+    try:
+        with pytest.raises(ExecutionFailed, match=f"results/{now}") as failed:
+            hashed(tmp_path)
+    finally:
+        signal.alarm(0)
+    assert failed.value.code == "result"
 
 
 def test_folders_that_are_too_deep_are_an_error(tmp_path: Path) -> None:
@@ -156,6 +197,9 @@ def test_more_bytes_than_allowed_are_an_error_before_they_are_read(tmp_path: Pat
     assert hashed(tmp_path, bytes_max=5).total_bytes == 5
     with pytest.raises(ExecutionFailed, match="more than 4 bytes"):
         hashed(tmp_path, bytes_max=4)
+    plant(tmp_path, {"b": "12345"})
+    with pytest.raises(ExecutionFailed, match="more than 9 bytes"):
+        hashed(tmp_path, bytes_max=9)
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,8 @@ def test_a_name_that_is_not_valid_unicode_is_refused() -> None:
 def test_lines_out_of_order_or_twice_are_refused(body: bytes) -> None:
     with pytest.raises(BadResult, match="out of order"):
         parse(body)
+    with pytest.raises(BadResult, match="out of order"):
+        parse_sized(b"".join(b"0 " + row for row in body.splitlines(keepends=True)))
 
 
 @pytest.mark.parametrize("between", ["", "results/a!"])
@@ -186,6 +188,7 @@ def test_a_name_that_begins_like_another_is_no_folder_of_it() -> None:
         line("results/a") + line("results/b")[:-1],
         line("results/a").replace(b"  ", b" "),
         line("results/a").replace(b"  ", b"\t "),
+        line("results/a").replace(b"  ", b" *"),
         line("results/a").replace(b"  ", b"   "),
         line("results/a", "A" * 64),
         line("results/a", "0" * 63),
@@ -200,7 +203,7 @@ def test_a_text_in_any_other_shape_is_refused(body: bytes) -> None:
         parse(body)
 
 
-@pytest.mark.parametrize("size", ["", "-1", "+1", "01", "1.0", "\u0663", "1" * 20, " 1", "0x1"])
+@pytest.mark.parametrize("size", ["", "-1", "+1", "01", "1.0", "\u0663", "1\u0663", "1" * 20, " 1", "0x1"])
 def test_a_size_in_any_other_shape_is_refused(size: str) -> None:
     with pytest.raises(BadResult):
         parse_sized(f"{size} ".encode() + line("results/a"))

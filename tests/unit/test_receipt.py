@@ -23,6 +23,7 @@ from unit.receipts import (
     spec_of,
 )
 
+from node import limits
 from node.identity import signed_by
 from node.model import Deal, PeerId
 from node.receipt.check import Broken, Holds, Unverified, check
@@ -108,6 +109,13 @@ def test_a_plurality_holds_when_that_was_the_rule(results: Path) -> None:
     assert isinstance(check(make(REQUESTER, finished(job, votes)), results), Holds)
 
 
+def test_as_many_bids_as_were_asked_for_are_enough(results: Path) -> None:
+    job = spec_of(deal=Deal(concurrency=5, min_bids=6))
+    checked = check(make(REQUESTER, finished(job, HONEST)), results)
+    assert isinstance(checked, Holds)
+    assert len(checked.predicate.draw.bidders) == 6
+
+
 def test_what_nobody_compared_is_genuine_and_not_verified(results: Path) -> None:
     job = spec_of("noop", Deal(concurrency=1))
     checked = check(make(REQUESTER, finished(job, ("right",))), results)
@@ -157,6 +165,10 @@ def test_no_bytes_do_more_than_be_refused(body: bytes) -> None:
 @pytest.mark.parametrize("body", [b"", b"{}", b"null", b"\xff", b"[" * 100_000, b'{"payload":"","payloadType":""}'])
 def test_what_is_no_receipt_is_said_to_be_none(body: bytes) -> None:
     assert broken(body).startswith("this is no receipt")
+
+
+def test_a_receipt_that_is_too_long_is_not_read() -> None:
+    assert "the limit is" in broken(b"0" * (limits.RECEIPT_BYTES_MAX + 1))
 
 
 def test_the_same_meaning_in_other_bytes_is_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import structs
 from unit.receipts import (
@@ -24,7 +25,7 @@ from node import spec
 from node.journal.records import ExecutionRecord
 from node.model import Deal, ExecutionId, PeerId
 from node.receipt.check import Broken, Holds, check
-from node.receipt.sign import enveloped
+from node.receipt.sign import PAYLOAD_TYPE, enveloped
 from node.receipt.statement import Camp, InTotoStatement, Predicate, Run, stated
 from node.verifier.draw import draw
 from node.verifier.proposal import SignedProposal
@@ -46,6 +47,14 @@ def refusal(statement: InTotoStatement) -> str:
     return checked.why
 
 
+def signed_as_it_is(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
+    """An envelope whose signature holds, around anything (DSSE, ``protocol.md``)."""
+    pae = b"DSSEv1 %d %s %d %s" % (len(payload_type), payload_type.encode(), len(payload), payload)
+    signature = {"keyid": REQUESTER.peer_id, "sig": REQUESTER.sign(pae)}
+    envelope = {"payload": payload, "payloadType": payload_type, "signatures": [signature]}
+    return msgspec.json.encode(envelope, order="sorted") + b"\n"
+
+
 def runs(change: Callable[[Run], Run], which: Run = LIAR) -> tuple[Run, ...]:
     return tuple(change(run) if run == which else run for run in TOLD.executions)
 
@@ -64,6 +73,22 @@ def proposal_of(run: Run, value: str = WRONG, **changes: Any) -> SignedProposal:
 
 def test_unchanged_it_holds() -> None:
     assert isinstance(check(enveloped(REQUESTER, GENUINE)), Holds)
+
+
+def test_a_signature_over_another_type_or_spelling_is_not_enough() -> None:
+    payload = msgspec.json.encode(GENUINE, order="sorted")
+    assert signed_as_it_is(payload) == enveloped(REQUESTER, GENUINE)
+    for receipt, problem in (
+        (signed_as_it_is(payload, "application/json"), "the payload is of type 'application/json'"),
+        (signed_as_it_is(payload + b" "), "the payload is not spelled as receipts are"),
+        (signed_as_it_is(payload.replace(b'"job"', b'"j\\u006fb"')), "the payload is not spelled as receipts are"),
+        (signed_as_it_is(payload.replace(b"receipt:v1", b"receipt:v2")), "no receipt of this version"),
+        (signed_as_it_is(payload.replace(b"/v1", b"/v2")), "no receipt of this version"),
+        (signed_as_it_is(b"\xff"), "no receipt of this version"),
+    ):
+        checked = check(receipt)
+        assert isinstance(checked, Broken)
+        assert problem in checked.why
 
 
 def test_the_spec_has_the_hash_that_is_given() -> None:
