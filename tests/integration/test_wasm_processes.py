@@ -129,6 +129,15 @@ def test_idle_workers_are_few(tmp_path: Path) -> None:
     in_engine(tmp_path, body)
 
 
+def test_when_nobody_has_run_anything_for_a_while_no_process_is_left(tmp_path: Path) -> None:
+    async def body(engine: Engine) -> None:
+        for _ in range(2):
+            assert (await engine.run(QUICK)).exit_code == 0
+            await until(lambda: not descendants())
+
+    in_engine(tmp_path, body, idle_s=0.1)
+
+
 def test_a_worker_that_dies_while_idle_is_replaced(tmp_path: Path) -> None:
     async def body(engine: Engine) -> None:
         await engine.run(QUICK)

@@ -14,7 +14,7 @@ import socket
 from node import limits
 from node.executor.wasm import engine
 from node.executor.wasm.confine import COMPILE_MEMORY_BYTES, confine_compiler
-from node.executor.wasm.protocol import Answer, Compiled, CompilerSpec, Failed, frame
+from node.executor.wasm.protocol import Answer, Broken, Compiled, CompilerSpec, Failed, frame
 
 
 def serve(channel: socket.socket, target: int, spec: CompilerSpec) -> None:
@@ -28,7 +28,7 @@ def _answer(target: int, spec: CompilerSpec) -> Answer:
         with open(spec.module, "rb") as file:
             wasm = file.read(limits.MODULE_BYTES_MAX + 1)
     except OSError as error:
-        return Failed("module", f"the module cannot be read: {error.strerror}")
+        return Broken(f"the module cannot be read: {error.strerror}")
     if hashlib.sha256(wasm).hexdigest() != spec.sha256:
         return Failed("module", "the file is not the module that it is named after; upload the module again")
     try:
@@ -37,8 +37,11 @@ def _answer(target: int, spec: CompilerSpec) -> Answer:
         return Failed("module", str(refused))
     except MemoryError:
         return Failed("module", f"the module needs more than {COMPILE_MEMORY_BYTES} bytes to compile; make it smaller")
-    with os.fdopen(target, "wb") as file:
-        file.write(code)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(target, "wb") as file:
+            file.write(code)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return Broken(f"the compiled module cannot be kept: {error.strerror}")
     return Compiled()

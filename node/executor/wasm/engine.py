@@ -63,6 +63,10 @@ class Unloadable(Exception):
     """The compiled module is of another version or CPU, or damaged."""
 
 
+class Unopened(Exception):
+    """A folder or stream of the run cannot be opened; the text names guest paths alone."""
+
+
 class Trapped(Exception):
     """The run ended in a trap."""
 
@@ -123,7 +127,7 @@ class Program:
         self._linked = _linker(self._engine).instantiate_pre(module)
 
     def run(self, plan: Plan) -> int:
-        """To the end; the exit code, cut to 8 bits as POSIX does. Raises Trapped."""
+        """To the end; the exit code, cut to 8 bits as POSIX does. Raises Trapped, Unopened."""
         store = Store(self._engine)
         try:
             store.set_limits(self._memory_bytes, _TABLE_ELEMENTS_MAX, 1, _TABLES_MAX, 1)
@@ -188,12 +192,16 @@ def _wasi(plan: Plan) -> WasiConfig:
     wasi = WasiConfig()
     wasi.argv = [ARGV_0, *plan.args]
     wasi.env = plan.env
-    wasi.stdout_file = plan.stdout  # Bytes, because a data folder need not be UTF-8.
-    wasi.stderr_file = plan.stderr
-    for host, guest in plan.read_only:
-        wasi.preopen_dir(host, guest, fs_mutable=False)
-    for host, guest in plan.writable:
-        wasi.preopen_dir(host, guest)
+    what = "the standard streams"
+    try:
+        wasi.stdout_file = plan.stdout  # Bytes, because a data folder need not be UTF-8.
+        wasi.stderr_file = plan.stderr
+        for host, what in plan.read_only:
+            wasi.preopen_dir(host, what, fs_mutable=False)
+        for host, what in plan.writable:
+            wasi.preopen_dir(host, what)
+    except WasmtimeError as error:
+        raise Unopened(f"{what} cannot be opened") from error
     return wasi
 
 

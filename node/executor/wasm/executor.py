@@ -25,13 +25,13 @@ from node.executor.base import Capabilities, RunLimits, Task
 from node.executor.wasm.modules import Modules
 from node.executor.wasm.pool import Key, Pool
 from node.executor.wasm.processes import Child, Processes
-from node.executor.wasm.protocol import Answer, Failed, Job, Returned, Unloadable, WorkerSpec, frame
+from node.executor.wasm.protocol import Answer, Broken, Failed, Job, Returned, Unloadable, WorkerSpec, frame
 from node.executor.wasm.reasons import out_of_time, run_ended_by, run_failed
-from node.model import Sha256
+from node.model import Sha256, cut
 from node.removal import remove
 
 IDLE_MAX = 8  # A further idle worker ends the one that is idle for longest.
-IDLE_S = 60.0
+IDLE_S = 60.0  # A worker idle for longer ends; nobody idle for as long again, and the zygote ends too.
 RUNS_PER_WORKER = 1_000  # Then a fresh process: whatever leaks, leaks no further.
 
 _CAPABILITIES = Capabilities(isolates_network=True, deterministic=False)
@@ -47,13 +47,14 @@ class _Worker:
 class WasmExecutor:
     """Implements Executor with wasmtime. ``cache`` is this executor's own folder."""
 
-    def __init__(self, cache: Path, offload: Offload) -> None:
+    def __init__(self, cache: Path, offload: Offload, idle_s: float = IDLE_S) -> None:
         self._offload = offload
         self._processes = Processes()
         self._modules = Modules(cache, self._processes, offload)
         self._staging = cache / "staging"
         self._staged = itertools.count()
-        self._pool: Pool[_Worker] = Pool(IDLE_MAX, IDLE_S)
+        self._pool: Pool[_Worker] = Pool(IDLE_MAX, idle_s)
+        self._idle_s = idle_s
         self._gave = trio.Event()
 
     @property
@@ -99,15 +100,18 @@ class WasmExecutor:
         self._staging.mkdir(mode=0o700)
 
     async def _expire(self) -> None:
-        """End workers that are idle for too long."""
+        """End workers that are idle for too long, and what forks them when there have been none for a while."""
         while True:
             expiry = self._pool.next_expiry()
-            if expiry is None:
-                await self._gave.wait()
-                self._gave = trio.Event()
+            if expiry is not None:
+                await trio.sleep_until(expiry)
+                _dismiss(self._pool.expired(trio.current_time()))
                 continue
-            await trio.sleep_until(expiry)
-            _dismiss(self._pool.expired(trio.current_time()))
+            with trio.move_on_after(self._idle_s) as scope:
+                await self._gave.wait()
+            self._gave = trio.Event()
+            if scope.cancelled_caught:
+                self._processes.rest()
 
     async def _attempt(self, task: Task, results: Path, deadline: float) -> tuple[Answer | None, int | None]:
         """The worker's answer, or None and its exit status. Raises ExecutionFailed, DriverUnavailable."""
@@ -142,7 +146,8 @@ class WasmExecutor:
             await worker.child.channel.send(frame(_job(task, results, staging)))
             answer = await worker.child.channel.answer()
         finally:
-            if _leaves_usable(answer) and worker.runs < RUNS_PER_WORKER:
+            usable = _leaves_usable(answer) and not worker.child.ended.is_set()
+            if usable and worker.runs < RUNS_PER_WORKER:
                 self._keep(worker)
             else:
                 await worker.child.end()
@@ -194,6 +199,8 @@ def _exit_code(answer: Answer | None, status: int | None, limits: RunLimits) -> 
             return exit_code
         case Failed():
             raise run_failed(answer)
+        case Broken(detail):
+            raise DriverUnavailable(f"the worker could not prepare the run: {cut(detail)}")
         case Unloadable():
             raise DriverUnavailable(
                 "the module was compiled and cannot be loaded; delete the node's cache of compiled modules"

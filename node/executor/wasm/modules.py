@@ -7,20 +7,22 @@ Does not live here: the modules themselves (``node.vault.modules``), compiling (
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import tempfile
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 
 import trio
 
 from node import limits
 from node.ambient import Offload
-from node.errors import ExecutionFailed, OperatorError
+from node.errors import DriverUnavailable, ExecutionFailed, OperatorError
 from node.executor.base import Task
 from node.executor.wasm.processes import Processes
-from node.executor.wasm.protocol import PROFILE, Compiled, CompilerSpec, Failed
+from node.executor.wasm.protocol import PROFILE, Broken, Compiled, CompilerSpec, Failed
 from node.executor.wasm.reasons import compilation_ended_by
 from node.model import Sha256, cut
 
@@ -59,7 +61,7 @@ class Modules:
         """Where the machine code of the task's module lies. Raises ExecutionFailed, DriverUnavailable."""
         sha256 = Sha256(task.engine.module)
         path = self._path(sha256)
-        while not path.exists():
+        while not await self._offload(_used, path):
             if sha256 in self._refused:
                 raise ExecutionFailed("module", self._refused[sha256])
             under_way = self._compiling.get(sha256)
@@ -86,7 +88,10 @@ class Modules:
             done.set()
 
     async def _compile(self, sha256: Sha256, module: Path) -> None:
-        file, incoming = tempfile.mkstemp(prefix=_INCOMING, dir=self._folder)
+        try:
+            file, incoming = tempfile.mkstemp(prefix=_INCOMING, dir=self._folder)
+        except OSError as error:
+            raise DriverUnavailable(f"the compiled module cannot be kept: {error.strerror}") from error
         try:
             await self._compile_to(file, CompilerSpec(os.fsencode(module), sha256))
             await self._offload(_keep, Path(incoming), self._path(sha256))
@@ -105,6 +110,8 @@ class Modules:
         match answer:
             case Compiled():
                 return
+            case Broken(detail):
+                raise DriverUnavailable(cut(detail))
             case Failed("module", detail):
                 raise self._refuse(Sha256(spec.sha256), cut(detail))
             case _:
@@ -118,15 +125,35 @@ class Modules:
         return ExecutionFailed("module", detail)
 
 
+def _used(path: Path) -> bool:
+    """Whether it is there; it is marked as used now."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _keep(incoming: Path, path: Path) -> None:
     """Give it its name, and make room."""
-    incoming.replace(path)
-    entries = sorted((item.stat().st_mtime_ns, item.stat().st_size, item) for item in path.parent.glob("*.cwasm"))
+    try:
+        incoming.replace(path)
+    except OSError as error:
+        raise DriverUnavailable(f"the compiled module cannot be kept: {error.strerror}") from error
+    entries = sorted(_sizes(path.parent))
     total = sum(size for _, size, _ in entries)
     for _, size, item in entries:
         if total > limits.MODULE_CACHE_BYTES and item != path:
             _remove(item)
             total -= size
+
+
+def _sizes(folder: Path) -> Iterator[tuple[int, int, Path]]:
+    """When used (ns), bytes and path of each; another one may be making room at the same time."""
+    for item in folder.glob("*.cwasm"):
+        with contextlib.suppress(FileNotFoundError):
+            found = item.stat()
+            yield found.st_mtime_ns, found.st_size, item
 
 
 def _remove(path: Path) -> None:

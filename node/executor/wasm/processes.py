@@ -132,13 +132,22 @@ class Processes:
                     await zygote.serve()
                 finally:
                     self._zygote, self._wanted = None, trio.Event()
-                log.warning("zygote_ended")
+                    zygote.gone.set()
+                if not zygote.leaving:
+                    log.warning("zygote_ended")
         finally:
             self._serving = False
             self._current().never(_NOT_SERVING)
 
+    def rest(self) -> None:
+        """End the zygote when it has no children: an idle node stays small."""
+        if self._zygote is not None and self._zygote.idle:
+            self._zygote.hang_up()
+
     async def spawn(self, spec: WorkerSpec | CompilerSpec, files: Sequence[int] = ()) -> Child:
         """Fork a child that has its channel and ``files`` open. Raises DriverUnavailable."""
+        while self._zygote is not None and self._zygote.leaving:
+            await self._zygote.gone.wait()
         self.check()
         zygote = self._current()
         self._wanted.set()
@@ -159,9 +168,16 @@ class _Zygote:
     def __init__(self) -> None:
         self.said_hello = trio.Event()
         self.error: str | None = None
+        self.leaving = False
+        self.gone = trio.Event()
         self._children: dict[int, Child] = {}
         self._number = 0
         self._control: socket.socket | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody needs it."""
+        return self.said_hello.is_set() and not self._children
 
     async def serve(self) -> None:
         """From its start to its end and that of its children."""
@@ -185,9 +201,18 @@ class _Zygote:
         self.error = error
         self.said_hello.set()
 
+    def hang_up(self) -> None:
+        """It ends, and ``serve`` with it."""
+        self.leaving = True
+        if self._control is not None:
+            self._control.shutdown(socket.SHUT_RDWR)
+
     async def spawn(self, spec: WorkerSpec | CompilerSpec, files: Sequence[int]) -> Child:
         """See Processes.spawn. Not cancelled half-way: there would be a child that nobody knows."""
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise DriverUnavailable(f"the WASM engine could not start a worker: {error.strerror}") from error
         child = Child(Channel(ours))
         self._number += 1
         self._children[self._number] = child
@@ -199,7 +224,7 @@ class _Zygote:
             child.channel.close()
         if scope.cancelled_caught:
             self.error = "the WASM engine does not answer"
-            self._hang_up()
+            self.hang_up()
             raise DriverUnavailable(self.error)
         if child.error is not None:
             raise DriverUnavailable(f"the WASM engine could not start a worker: {child.error}")
@@ -242,10 +267,6 @@ class _Zygote:
             case Exited(number, status):
                 self._children.pop(number).finish(status)
 
-    def _hang_up(self) -> None:
-        if self._control is not None:
-            self._control.shutdown(socket.SHUT_RDWR)
-
     async def _end(self, process: subprocess.Popen[bytes]) -> None:
         self._control = None
         self.error = self.error or "the WASM engine's process has ended; try again"
@@ -260,7 +281,7 @@ class _Zygote:
                     await trio.lowlevel.wait_readable(child.pidfd)
             await trio.lowlevel.wait_readable(pidfd)
             os.close(pidfd)
-        process.wait()
+        process.poll()
         for child in self._children.values():
             child.refuse(self.error)
         self._children.clear()

@@ -99,6 +99,12 @@ class Failed(_Message, frozen=True, tag="failed"):
     detail: str
 
 
+class Broken(_Message, frozen=True, tag="broken"):
+    """Worker or compiler to node: this machine did not let it (disk full, no more files)."""
+
+    detail: str
+
+
 class Unloadable(_Message, frozen=True, tag="unloadable"):
     """Worker to node: the compiled module cannot be used here (another version or CPU wrote it, or it is damaged)."""
 
@@ -107,7 +113,7 @@ class Compiled(_Message, frozen=True, tag="compiled"):
     """Compiler to node: the file is complete and on disk."""
 
 
-Answer: TypeAlias = Returned | Failed | Unloadable | Compiled
+Answer: TypeAlias = Returned | Failed | Broken | Unloadable | Compiled
 
 _ENCODER = msgspec.msgpack.Encoder()
 _SPAWN: msgspec.msgpack.Decoder[Spawn] = msgspec.msgpack.Decoder(Spawn)

@@ -79,7 +79,7 @@ def _text(host: bytes, guest: str) -> str:
 
 def _place(host: bytes, target: bytes, guest: str) -> None:
     try:
-        os.link(host, target)  # Follows no link: a symlink's target is copied below.
+        os.link(host, target)  # Of a symlink some versions of Python link the link.
     except OSError:
         _copy(host, target, guest)
     else:

@@ -18,8 +18,20 @@ import socket
 from node.executor.wasm import engine, staging
 from node.executor.wasm.confine import confine_worker
 from node.executor.wasm.measure import Allowance, excess
-from node.executor.wasm.protocol import Answer, Failed, Job, Returned, Unloadable, WorkerSpec, frame, receive_job
+from node.executor.wasm.protocol import (
+    Answer,
+    Broken,
+    Failed,
+    Job,
+    Returned,
+    Unloadable,
+    WorkerSpec,
+    frame,
+    receive_job,
+)
 from node.executor.wasm.watch import Watch
+
+_CPU_S_MIN = 0.001  # Zero would be no limit.
 
 
 def serve(channel: socket.socket, spec: WorkerSpec) -> None:
@@ -50,6 +62,10 @@ def _answer(program: engine.Program, watch: Watch, job: Job) -> Answer:
         return Failed("data", str(unusable))
     except engine.Trapped as trapped:
         return Failed(trapped.code, trapped.reason)
+    except engine.Unopened as unopened:
+        return Broken(str(unopened))
+    except OSError as error:
+        return Broken(str(error.strerror))
 
 
 def _limited(program: engine.Program, watch: Watch, job: Job, shown: tuple[tuple[str, str], ...]) -> Answer:
@@ -58,8 +74,9 @@ def _limited(program: engine.Program, watch: Watch, job: Job, shown: tuple[tuple
     allowance = Allowance(job.output_bytes, job.output_files)
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     # The kernel first shortens a write, then signals: the byte too many shows what a program ignored.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (job.output_bytes + 1, hard))
-    signal.setitimer(signal.ITIMER_PROF, job.cpu_s)
+    most = job.output_bytes + 1
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    signal.setitimer(signal.ITIMER_PROF, max(job.cpu_s, _CPU_S_MIN))
     watch.begin(job.results, given, allowance)
     try:
         exit_code = program.run(plan)

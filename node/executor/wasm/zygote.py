@@ -119,12 +119,12 @@ def main() -> None:
     """``python -m node.executor.wasm.zygote DESCRIPTOR``."""
     control = socket.socket(fileno=int(sys.argv[1]))
     error = _prepare()
-    control.send(packet(Hello(error)))
-    if error is None:
-        zygote = _Zygote(control)
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # The node is gone in the middle of a message.
+    zygote = _Zygote(control)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # The node is gone in the middle of a message.
+        control.send(packet(Hello(error)))
+        if error is None:
             zygote.serve()
-        zygote.end()
+    zygote.end()
 
 
 if __name__ == "__main__":
