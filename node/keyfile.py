@@ -9,6 +9,7 @@ import base64
 import binascii
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 from nacl.signing import SigningKey
@@ -42,23 +43,27 @@ def load_or_create(path: Path) -> SigningKey:
     except FileNotFoundError:
         pass
     key = SigningKey.generate()
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(_rendered(key))
-            file.flush()
-            os.fsync(handle)
-        try:
-            os.link(fresh, path)  # fails, and changes nothing, if the other process was first
-        except FileExistsError:
-            return load(path)
-        finally:
-            fresh.unlink()
+        _write_new(path, _rendered(key))
+    except FileExistsError:
+        return load(path)
     except OSError as error:
         raise KeyFileError(f"{path}: a key cannot be made here: {error.strerror}") from error
     return key
+
+
+def _write_new(path: Path, text: str) -> None:
+    """The whole file under its name, or nothing. Raises FileExistsError when somebody else was first."""
+    handle, fresh = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(handle)
+        os.link(fresh, path)
+    finally:
+        os.unlink(fresh)
 
 
 def _rendered(key: SigningKey) -> str:

@@ -1,0 +1,78 @@
+"""The smallest WASM module that does something, and a client that has it run many times over."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from dataclasses import dataclass, field
+
+import httpx
+import wasmtime
+from nacl.signing import SigningKey
+
+from node.api.token import issue
+
+WAT = """(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 8) "ok\\n")
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 8)) (i32.store (i32.const 4) (i32.const 3))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 20)))))"""
+
+
+@dataclass(slots=True)
+class Load:
+    """Jobs through one node's API, each waited for by the call that submits it."""
+
+    url: str
+    seconds: list[float] = field(default_factory=list)
+    lost: int = 0
+    _headers: dict[str, str] = field(default_factory=dict)
+    _spec: dict[str, object] = field(default_factory=dict)
+
+    def prepare(self) -> None:
+        """Sign in, upload the module, and let every node warm up."""
+        with httpx.Client(base_url=self.url, timeout=90) as http:
+            key = SigningKey.generate()
+            token = issue(key, http.get("/v1/node").json()["peer_id"], time.time())
+            self._headers = {"authorization": f"Bearer {token}"}
+            module = http.post("/v1/modules", content=bytes(wasmtime.wat2wasm(WAT)), headers=self._headers).json()
+        self._spec = {
+            "name": "noop",
+            "engine": {"type": "wasm", "module": module["sha256"]},
+            "verifier": "deterministic",
+            "deal": {"concurrency": 5, "confidence": 4, "min_bids": 5},
+        }
+        self.run(5, 1)
+
+    def run(self, jobs: int, at_once: int) -> float:
+        """Submit ``jobs``, ``at_once`` of them in flight; returns the seconds it took in all."""
+        self.seconds.clear()
+        threads = [threading.Thread(target=self._submit, args=(jobs // at_once,)) for _ in range(at_once)]
+        begun = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return time.perf_counter() - begun
+
+    @property
+    def p50_ms(self) -> float:
+        """Median from submit to verdict."""
+        return statistics.median(self.seconds) * 1000
+
+    @property
+    def p95_ms(self) -> float:
+        """95th percentile."""
+        return sorted(self.seconds)[int(len(self.seconds) * 0.95)] * 1000
+
+    def _submit(self, count: int) -> None:
+        with httpx.Client(base_url=self.url, timeout=90, headers={**self._headers, "prefer": "wait=60"}) as http:
+            for _ in range(count):
+                begun = time.perf_counter()
+                job = http.post("/v1/jobs", json=self._spec).json()
+                self.seconds.append(time.perf_counter() - begun)
+                agreed = [run for run in job["executions"] if run["agreed"]]
+                self.lost += not (job["state"] == "completed" and len(agreed) == 5)
