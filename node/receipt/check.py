@@ -16,7 +16,7 @@ from pathlib import Path
 
 from node import limits, spec
 from node.errors import BadProposal, BadResult, ExecutionFailed, InvalidSpec, StorageError
-from node.model import DirHash, ExecutionId, JobId, PeerId
+from node.model import DirHash, ExecutionId, JobId, PeerId, cut
 from node.receipt.sign import read, signed_by_peer
 from node.receipt.statement import UNREADABLE, Camp, InTotoStatement, Predicate, Run, Subject, rule_of, subjects_of
 from node.verifier.dirhash import hash_tree
@@ -44,7 +44,7 @@ class Unverified:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The first thing that is wrong, for people."""
+    """The first thing that is wrong, for people; what a file said is cut and cannot steer a terminal."""
 
     why: str
 
@@ -72,7 +72,7 @@ def check(receipt: bytes, results: Path | None = None, *, requester: PeerId | No
         if results is not None:
             _check_files(manifest, results)
     except _BrokenError as broken:
-        return Broken(str(broken))
+        return Broken(cut(str(broken)))
     files = None if results is None else len(manifest.lines)
     return (Holds if predicate.verdict.kind == "verified" else Unverified)(predicate, files)
 

@@ -21,7 +21,7 @@ from unit.receipts import (
     spec_of,
 )
 
-from node import spec
+from node import limits, spec
 from node.journal.records import ExecutionRecord
 from node.model import Deal, ExecutionId, PeerId
 from node.receipt.check import Broken, Holds, check
@@ -89,6 +89,14 @@ def test_a_signature_over_another_type_or_spelling_is_not_enough() -> None:
         checked = check(receipt)
         assert isinstance(checked, Broken)
         assert problem in checked.why
+
+
+def test_what_a_receipt_says_cannot_flood_or_steer_a_terminal() -> None:
+    for payload_type in ("\x1b[2J" * 10, "long" * 10_000):
+        checked = check(signed_as_it_is(b"{}", payload_type))
+        assert isinstance(checked, Broken)
+        assert checked.why.isprintable()
+        assert len(checked.why) <= limits.REASON_CHARS_MAX
 
 
 def test_the_spec_has_the_hash_that_is_given() -> None:
