@@ -42,6 +42,7 @@ def copied(source: Path, root: Path) -> Sample:
     Raises OperatorError when there are none.
     """
     staged = root / "staged"
+    shutil.rmtree(staged, ignore_errors=True)
     lines, size = [], 0
     for name in sorted(_python_files(source), key=os.fsencode):
         content = (source / name).read_bytes()
@@ -55,7 +56,10 @@ def copied(source: Path, root: Path) -> Sample:
         raise OperatorError(f"{source}: no Python files there")
     listing = "".join(lines).encode()
     cid = cid_of(listing)
-    shutil.move(staged, root / cid)
+    if (root / cid).exists():
+        shutil.rmtree(staged)
+    else:
+        staged.rename(root / cid)
     return Sample(root, cid, listing, len(lines), size)
 
 

@@ -60,9 +60,28 @@ class Running:
     log: Path
     lies: bool
 
+    @property
+    def label(self) -> str:
+        """The name, and that it lies, for people."""
+        return f"{self.name} (liar)" if self.lies else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Nodes that know each other."""
+
+    nodes: tuple[Running, ...]
+    _ready: Ready
+
+    def next_end(self) -> Running:
+        """Waits until a node ends that was not told to, and says which."""
+        index, fields = self._ready.get()
+        assert fields is None, "a node is ready once"
+        return self.nodes[index]
+
 
 @contextlib.contextmanager
-def running(plan: Plan) -> Iterator[tuple[Running, ...]]:
+def running(plan: Plan) -> Iterator[Network]:
     """The nodes of the plan, all ready. Afterwards none of their processes is left and their ports are free.
 
     Raises NodesError.
@@ -111,16 +130,16 @@ class _Fleet:
         self._readers: list[threading.Thread] = []
         self._nodes: dict[int, Running] = {}
 
-    def start(self) -> tuple[Running, ...]:
+    def start(self) -> Network:
         """All of them, ready, in order."""
         deadline = time.monotonic() + READY_S
-        (self._plan.folder / "logs").mkdir(parents=True)
+        (self._plan.folder / "logs").mkdir(parents=True, exist_ok=True)
         self._launch(0, ())
         self._await_ready(1, deadline)
         for index in range(1, self._plan.count):
             self._launch(index, self._nodes[0].addresses[:1])
         self._await_ready(self._plan.count, deadline)
-        return tuple(self._nodes[index] for index in range(self._plan.count))
+        return Network(tuple(self._nodes[index] for index in range(self._plan.count)), self._ready)
 
     def stop(self) -> None:
         """SIGTERM, a bounded wait, SIGKILL for a node and whatever it may have started."""

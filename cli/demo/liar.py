@@ -1,0 +1,54 @@
+"""A test double: a node that runs every job honestly and falsifies what it returns. No option of ``node serve`` is it.
+
+``demo --liars N`` starts it in place of ``serve``, with the same flags: ``python -m cli.demo.liar FLAGS...``. All but
+the falsified number is the real node, so it bids, runs, signs and hands over like any other. Two of them falsify in the
+same way: they collude, which is the hardest case for a vote.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from node.executor.base import Capabilities, Executor, Task
+from node.model import STDOUT
+
+_NUMBER = re.compile(rb"\d{1,18}")
+
+
+class Liar(Executor):
+    """An engine whose results are changed after each run: the first number on standard output is one more."""
+
+    def __init__(self, honest: Executor) -> None:
+        self._honest = honest
+
+    @property
+    def name(self) -> str:
+        """As the honest one."""
+        return self._honest.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """As the honest one."""
+        return self._honest.capabilities
+
+    async def serve(self) -> None:
+        """As the honest one."""
+        await self._honest.serve()
+
+    async def probe(self) -> None:
+        """As the honest one."""
+        await self._honest.probe()
+
+    async def run(self, task: Task, results: Path) -> int:
+        """See Executor."""
+        exit_code = await self._honest.run(task, results)
+        stdout = results / STDOUT
+        stdout.write_bytes(falsified(stdout.read_bytes()))
+        return exit_code
+
+
+def falsified(output: bytes) -> bytes:
+    """The same lie each time, and never the truth."""
+    changed, count = _NUMBER.subn(lambda found: str(int(found[0]) + 1).encode(), output, count=1)
+    return changed if count else output + b"1"

@@ -1,0 +1,57 @@
+"""What a job's end means, in words: who agreed, who did not. Pure.
+
+Lives here: a job's view and the nodes' names in, lines out. Does not live here: the table while it runs (``board``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from node.api.views import GroupView, JobView
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def agreed(job: JobView) -> tuple[str, ...]:
+    """Peers of the winning group; none without one."""
+    won = [group for group in _groups(job) if job.verdict and group.hash == job.verdict.hash]
+    return won[0].peers if job.state == "completed" and won else ()
+
+
+def disagreed(job: JobView) -> tuple[str, ...]:
+    """Peers that proposed something else than what won."""
+    won = agreed(job)
+    return tuple(peer for group in _groups(job) for peer in group.peers if won and peer not in won)
+
+
+def lines(job: JobView, names: Mapping[str, str]) -> tuple[str, ...]:
+    """The verdict, most important line first."""
+    verdict, won = job.verdict, agreed(job)
+    if verdict is not None and won:
+        votes = sum(len(group.peers) for group in verdict.groups)
+        outvoted = [f"DISAGREED: {_named((peer,), names)} proposed {_hash_of(job, peer)}" for peer in disagreed(job)]
+        return (f"VERIFIED: {len(won)} of {votes} nodes agree on {verdict.hash}", *outvoted)
+    if verdict is not None and verdict.kind == "not_verified":
+        return (f"NOT VERIFIED: {verdict.reason}", *_group_lines(job, names))
+    return (f"{job.state.upper().replace('_', ' ')}: {job.failure.reason if job.failure else 'no verdict'}",)
+
+
+def _group_lines(job: JobView, names: Mapping[str, str]) -> list[str]:
+    groups = _groups(job)
+    votes = sum(len(group.peers) for group in groups)
+    return [
+        f"  group {letter}: {len(group.peers)} of {votes}: {_named(group.peers, names)}  {group.hash}"
+        for letter, group in zip(LETTERS, groups, strict=False)
+    ]
+
+
+def _groups(job: JobView) -> tuple[GroupView, ...]:
+    return job.verdict.groups if job.verdict else ()
+
+
+def _hash_of(job: JobView, peer: str) -> str:
+    return next((group.hash for group in _groups(job) if peer in group.peers), "nothing")
+
+
+def _named(peers: tuple[str, ...], names: Mapping[str, str]) -> str:
+    return ", ".join(sorted(names.get(peer, peer) for peer in peers))
