@@ -44,10 +44,11 @@ class ApiNode:
     """What a test holds."""
 
     url: str
+    services: Services
     jobs: FakeJobs
     journal: InlineJournal
-    modules: Modules
     results: Results
+    stop: Callable[[], None]  # as the supervisor would
 
     def client(self, key: SigningKey | None = None) -> httpx.AsyncClient:
         """Somebody signed in; a new key each time unless one is given."""
@@ -62,6 +63,23 @@ class ApiNode:
         """A bare connection."""
         host, port = self.url.removeprefix("http://").rsplit(":", 1)
         return await trio.open_tcp_stream(host, int(port))
+
+    async def raw(self, method: str, target: str, key: SigningKey | None = None) -> bytes:
+        """The whole answer to a request whose target no client library would send as it is."""
+        head = f"{method} {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+        return await self.exchange(f"{head}authorization: Bearer {self.token(key)}\r\n\r\n".encode("latin-1"))
+
+    async def exchange(self, sent: bytes) -> bytes:
+        """Send these bytes, and return all that comes back until the node closes the connection."""
+        received = b""
+        async with await self.dial() as stream:
+            try:
+                await stream.send_all(sent)
+                while chunk := await stream.receive_some():
+                    received += chunk
+            except trio.BrokenResourceError:
+                return received
+        return received
 
     async def finished_job(self, client: ClientId, files: dict[str, bytes]) -> JobId:
         """A completed job of ``client`` with these results, kept and signed for."""
@@ -112,11 +130,11 @@ def serving(folder: Path, scenario: Callable[[ApiNode], Awaitable[None]], *, spe
 async def api_node(folder: Path, admission: Admission | None = None) -> AsyncIterator[ApiNode]:
     """Serves for the time of the context."""
     jobs, journal = FakeJobs(), InlineJournal(folder / "journal.sqlite")
-    modules, results = Modules(folder / "modules"), Results(folder / "results")
+    results = Results(folder / "results")
     services = Services(
         jobs=jobs,
         journal=journal,
-        modules=modules,
+        modules=Modules(folder / "modules"),
         results=results,
         ambient=Ambient(),
         peer_id=NODE_ID,
@@ -126,8 +144,14 @@ async def api_node(folder: Path, admission: Admission | None = None) -> AsyncIte
     )
     try:
         async with trio.open_nursery() as nursery:
-            url = await nursery.start(serve_api, make_app(services), "127.0.0.1", 0)
-            yield ApiNode(url, jobs, journal, modules, results)
-            nursery.cancel_scope.cancel()
+            serving_scope = trio.CancelScope()
+
+            async def serve(*, task_status: trio.TaskStatus[str]) -> None:
+                with serving_scope:
+                    await serve_api(make_app(services), "127.0.0.1", 0, task_status=task_status)
+
+            url = await nursery.start(serve)
+            yield ApiNode(url, services, jobs, journal, results, serving_scope.cancel)
+            serving_scope.cancel()
     finally:
         journal.close()
