@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from node.ambient import Threads
 from node.errors import DriverUnavailable
 from node.executor.wasm.executor import WasmExecutor
 
+ROOT = Path(node.__file__).parent.parent
 SLEEP = "(call $sleep (i64.const 3600000000000))"
 QUICK = Run(wasm=command(""))
 
@@ -54,7 +56,7 @@ def test_an_idle_executor_has_no_process(tmp_path: Path) -> None:
 
 def test_the_node_never_imports_the_engine_itself() -> None:
     program = "import sys, node.executor.wasm.executor; sys.exit('wasmtime' in sys.modules)"
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(node.__file__).parent.parent)
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
 def test_runs_of_one_tenant_share_a_worker_and_a_trap_leaves_it_usable(tmp_path: Path) -> None:
@@ -153,14 +155,18 @@ def test_a_worker_that_dies_while_idle_is_replaced(tmp_path: Path) -> None:
 def test_a_worker_that_is_killed_in_a_run_is_this_machines_fault(tmp_path: Path) -> None:
     async def body(engine: Engine) -> None:
         async def kill() -> None:
-            await until(workers_sleep)
-            for worker in workers():
-                os.kill(worker, signal.SIGKILL)
+            while True:
+                await until(lambda: bool(workers()))
+                for worker in workers():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(worker, signal.SIGKILL)
+                await trio.sleep(0.01)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(kill)
             with pytest.raises(DriverUnavailable, match="out of memory"):
                 await engine.run(Run(wasm=command(SLEEP)))
+            nursery.cancel_scope.cancel()
 
     in_engine(tmp_path, body)
 
@@ -213,6 +219,32 @@ def test_when_serve_is_cancelled_every_process_ends_and_runs_are_told(tmp_path: 
     trio.run(main)
 
 
+def test_an_engine_that_does_not_start_is_unavailable_and_says_so_to_the_next_probe(tmp_path: Path) -> None:
+    """In a process of its own, whose interpreter is not there for the zygote."""
+    source = f"""
+        import sys
+        sys.path[:0] = {[str(ROOT), str(ROOT / "tests")]!r}
+        sys.executable = "/bin/false"
+        from pathlib import Path
+        from contract.wasm_modules import command
+        from integration.wasm_runs import Run, in_engine
+        from node.errors import DriverUnavailable
+        async def body(engine):
+            for attempt in (engine.executor.probe(), engine.run(Run(wasm=command(""))), engine.executor.probe()):
+                try:
+                    await attempt
+                    print("ready")
+                except DriverUnavailable as error:
+                    print(error)
+        in_engine(Path({str(tmp_path)!r}), body)
+        """
+    said = subprocess.run([sys.executable, "-c", textwrap.dedent(source)], check=True, capture_output=True, text=True)
+    first, *others = said.stdout.splitlines()
+    assert first == "ready"
+    assert len(others) == 2
+    assert all("does not start" in line for line in others)
+
+
 NODE = """
     import sys, trio
     sys.path[:0] = [{root!r}, {tests!r}]
@@ -229,8 +261,7 @@ NODE = """
 
 @pytest.mark.parametrize("program", [LOOP, SLEEP], ids=["loop", "sleep"])
 def test_a_node_that_is_killed_leaves_no_process(tmp_path: Path, program: str) -> None:
-    root = Path(node.__file__).parent.parent
-    source = NODE.format(root=str(root), tests=str(root / "tests"), folder=str(tmp_path), program=program)
+    source = NODE.format(root=str(ROOT), tests=str(ROOT / "tests"), folder=str(tmp_path), program=program)
     with subprocess.Popen([sys.executable, "-c", textwrap.dedent(source)]) as victim:
         hang = time.monotonic() + HANG_S
         while len(below := descendants(str(victim.pid))) < 3 and time.monotonic() < hang:

@@ -17,13 +17,15 @@ from collections.abc import Sequence
 from node import limits
 
 COMPILE_CPU_S = 60  # A 26 MB interpreter takes about 25; the child ends by SIGXCPU.
-COMPILE_MEMORY_BYTES = 4 * limits.GiB  # Address space; the child ends by SIGABRT.
+COMPILE_MEMORY_BYTES = 2 * limits.GiB  # The child ends by SIGABRT.
 COMPILED_BYTES_MAX = 1 * limits.GiB  # The child ends by SIGXFSZ.
 
 _FILES_OPEN_MAX = 1024
 _COMPILE_NICE = 10  # Compiling is throughput: it gives way to the node and to runs.
+_ENGINE_BYTES = 256 * limits.MiB  # The engine's own heap and tables.
+_THREAD_BYTES = 8 * limits.MiB  # Stack and heap of each of its threads, one per core.
 _RESERVED_BYTES = 16 * limits.GiB  # wasmtime reserves 4 GiB for a memory and 4 for references, and guards.
-_ENGINE_BYTES = 256 * limits.MiB  # The engine's own heap, stacks of its threads, tables.
+_THREAD_RESERVED_BYTES = 256 * limits.MiB  # So does malloc, for each thread.
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -49,19 +51,24 @@ def adopt(files: Sequence[int], parent: int) -> None:
 def confine_worker(memory_bytes: int) -> None:
     """Hard limits that hold for every run of this process."""
     _confine()
-    pages, *_, data_pages, _ = (int(field) for field in _statm())
-    page = resource.getpagesize()
-    _hard(resource.RLIMIT_AS, pages * page + _RESERVED_BYTES + memory_bytes)
-    _hard(resource.RLIMIT_DATA, data_pages * page + _ENGINE_BYTES + memory_bytes)
+    _limit_memory(memory_bytes)
 
 
 def confine_compiler() -> None:
     """Hard limits of a compilation: a module of 85 KB can ask for minutes and gigabytes."""
     _confine()
-    _hard(resource.RLIMIT_AS, COMPILE_MEMORY_BYTES)
+    _limit_memory(COMPILE_MEMORY_BYTES)
     _hard(resource.RLIMIT_CPU, COMPILE_CPU_S)
     _hard(resource.RLIMIT_FSIZE, COMPILED_BYTES_MAX)
     os.nice(_COMPILE_NICE)
+
+
+def _limit_memory(granted: int) -> None:
+    """RLIMIT_DATA counts what can be written to, so it is the limit; RLIMIT_AS, with room to reserve, is the rest."""
+    pages, *_, data_pages, _ = (int(field) for field in _statm())
+    page, cores = resource.getpagesize(), os.cpu_count() or 1
+    _hard(resource.RLIMIT_DATA, data_pages * page + granted + _ENGINE_BYTES + cores * _THREAD_BYTES)
+    _hard(resource.RLIMIT_AS, pages * page + granted + _RESERVED_BYTES + cores * _THREAD_RESERVED_BYTES)
 
 
 def _confine() -> None:

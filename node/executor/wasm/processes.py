@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import signal
 import socket
@@ -37,6 +38,7 @@ from node.executor.wasm.protocol import (
 )
 
 START_S = 30.0  # A zygote, or a fork, that takes longer has failed.
+RETRY_S = 60.0  # After a start that failed the engine is unavailable for so long.
 END_S = 30.0  # How long the kernel may take to end a killed process before the node goes on without it.
 
 _NOT_SERVING = "the WASM engine is not running; the node is starting or stopping"
@@ -109,11 +111,15 @@ class Processes:
         self._zygote: _Zygote | None = None
         self._life = trio.Event()
         self._serving = False
+        self._try_again_at = -math.inf
+        self._failure = ""
 
     def check(self) -> None:
-        """Raise DriverUnavailable unless ``serve`` is running."""
+        """Raise DriverUnavailable unless ``serve`` is running, and when the last start failed just now."""
         if not self._serving:
             raise DriverUnavailable(_NOT_SERVING)
+        if trio.current_time() < self._try_again_at:
+            raise DriverUnavailable(self._failure)
 
     async def begun(self) -> None:
         """Wait for ``serve``. Raises DriverUnavailable when it is over."""
@@ -133,7 +139,10 @@ class Processes:
                 finally:
                     self._zygote, self._wanted = None, trio.Event()
                     zygote.gone.set()
-                if not zygote.leaving:
+                if not zygote.started:
+                    self._try_again_at, self._failure = trio.current_time() + RETRY_S, str(zygote.error)
+                    log.error("zygote_does_not_start", extra={"reason": zygote.error})
+                elif not zygote.leaving:
                     log.warning("zygote_ended")
         finally:
             self._serving = False
@@ -168,6 +177,7 @@ class _Zygote:
     def __init__(self) -> None:
         self.said_hello = trio.Event()
         self.error: str | None = None
+        self.started = False
         self.leaving = False
         self.gone = trio.Event()
         self._children: dict[int, Child] = {}
@@ -257,19 +267,23 @@ class _Zygote:
     def _hear(self, message: FromZygote, files: Sequence[int]) -> None:
         match message:
             case Hello(error):
+                self.started = error is None
                 self.error = None if error is None else f"the WASM engine does not start: {error}"
                 self.said_hello.set()
             case Spawned(number, _, error):
-                if error is None:
+                if files:
                     self._children[number].begin(files[0])
-                else:
-                    self._children.pop(number).refuse(error)
-            case Exited(number, status):
+                else:  # It ends when its channel is closed, if it is there at all.
+                    self._children.pop(number).refuse(error or "this process has too many open files")
+            case Exited(number, status) if number in self._children:
                 self._children.pop(number).finish(status)
+            case Exited():
+                return
 
     async def _end(self, process: subprocess.Popen[bytes]) -> None:
         self._control = None
-        self.error = self.error or "the WASM engine's process has ended; try again"
+        what = "has ended; try again" if self.started else "does not start; its standard error says why"
+        self.error = self.error or f"the WASM engine's process {what}"
         self.said_hello.set()
         with trio.move_on_after(END_S, shield=True):
             pidfd = os.pidfd_open(process.pid)
