@@ -6,6 +6,7 @@ The stream ends after the event ``ended``, when the caller goes away, or when it
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -50,14 +51,7 @@ class EventStream(ASGIResponse):
         jobs = self._api.services.jobs
         with self._api.streams.one(self._client):
             async with jobs.events(self._client, self._job, self._after) as events:
-                await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-                async with while_there(receive) as nursery:
-                    nursery.start_soon(_keep_alive, send)
-                    async for event in events:
-                        await _flush(send, frame(event))
-                        if event.kind == "ended":
-                            break
-                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                await _stream(events, receive, send)
 
 
 @get("/jobs/{job:str}/events", operation_id="followJob")
@@ -80,6 +74,17 @@ def _after(last_event_id: str) -> int:
     if not (last_event_id.isascii() and last_event_id.isdecimal()) or len(last_event_id) > _SEQ_DIGITS_MAX:
         raise CallerError("expected the id of an event in Last-Event-ID")
     return int(last_event_id)
+
+
+async def _stream(events: AsyncIterator[JobEvent], receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+    async with while_there(receive) as nursery:
+        nursery.start_soon(_keep_alive, send)
+        async for event in events:
+            await _flush(send, frame(event))
+            if event.kind == "ended":
+                break
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _keep_alive(send: Send) -> None:
