@@ -109,6 +109,7 @@ class Connections:
 
     async def _live(self, link: Link, nursery: trio.Nursery) -> None:
         self._node.peering.check(link.peer)
+        link.muxer.write_stall_s = self._node.timing.write_stall_s
         try:
             await live(self._node, link)
         finally:

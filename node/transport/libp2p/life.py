@@ -17,7 +17,7 @@ import trio
 
 from node import limits
 from node.errors import MalformedMessage, PeerError, PeerGone
-from node.messages import decode
+from node.messages import Hello, decode
 from node.model import PeerId
 from node.transport.base import Receiver
 from node.transport.libp2p.blobs import in_time, serve
@@ -180,7 +180,10 @@ def _take_frame(node: Node, link: Link, session: Session, body: bytes) -> None:
     frame = parse_frame(body)
     session.acknowledge(frame.acknowledged)
     if frame.kind == DATA and session.accept(frame):
-        node.receiver.received(link.peer, decode(frame.payload))
+        message = decode(frame.payload)
+        if isinstance(message, Hello):
+            raise MalformedMessage("a second hello")
+        node.receiver.received(link.peer, message)
     elif frame.kind == BYE:
         node.peering.drop(peer, "the peer said goodbye")
 
