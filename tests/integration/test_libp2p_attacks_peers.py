@@ -216,7 +216,7 @@ def test_a_request_that_never_comes_is_not_waited_for() -> None:
     async def main() -> None:
         async with victim(Timing(blob_stall_s=0.3)) as node, impostor(node) as evil:
             _, reader = await open_stream(evil.muxer, wire.BLOB)
-            with trio.fail_after(5), pytest.raises(Exception, match="reset|ended"):
+            with trio.fail_after(5), pytest.raises(Exception, match=r"reset|ended"):
                 await reader.read(1)
             assert node.heard.comings() == ["joined"]
 
