@@ -16,7 +16,8 @@ FILE_LINES_MAX = 350
 BODY_LINES_MAX = 40
 PARAMETERS_MAX = 6
 NESTING_MAX = 3
-BROAD_EXCEPTS_MAX = 2  # the HTTP edge and the command line's main
+# The HTTP edge, the command line's main, and the one door through which libp2p's some thirty unrelated errors come.
+BROAD_EXCEPTS = ["cli/main.py", "node/api/server.py", "node/transport/libp2p/hardening.py"]
 VAGUE = {"utils", "helpers", "common", "manager", "handler"}
 
 PRODUCT = sorted(path for package in ("node", "cli") for path in (ROOT / package).rglob("*.py"))
@@ -42,17 +43,18 @@ def test_a_file_is_small_and_says_what_lives_in_it(path: Path) -> None:
 
 
 def test_almost_nothing_catches_everything() -> None:
-    broad = [where for path in PRODUCT for where in broad_excepts(path)]
+    broad = [name for path in PRODUCT for name, _ in broad_excepts(path)]
 
-    assert len(broad) <= BROAD_EXCEPTS_MAX, broad
+    assert sorted(broad) == BROAD_EXCEPTS
 
 
 def test_whatever_catches_everything_says_why() -> None:
     for path in PRODUCT:
         lines = path.read_text().splitlines()
-        for where in broad_excepts(path):
-            comment = lines[where[1] - 1].partition("#")[2].replace("noqa: BLE001", "")
-            assert comment.strip(), f"{where}: say why in a comment"
+        for name, number in broad_excepts(path):
+            comment = lines[number - 1].partition("#")[2].replace("noqa: BLE001", "").strip()
+            function = "\n".join(lines[max(0, number - 15) : number])
+            assert comment or "broad ``except``" in function, f"{name}:{number}: say why in a comment"
 
 
 def functions(tree: ast.AST) -> Iterator[Function]:

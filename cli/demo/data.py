@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from node.errors import OperatorError
+from cli.errors import UsageProblem
 
 _LEFT_OUT = {"site-packages", "dist-packages", "__pycache__"}
 _CIDV1_RAW_SHA256 = bytes((0x01, 0x55, 0x12, 0x20))  # https://github.com/multiformats/cid: version, codec, multihash
@@ -39,7 +39,7 @@ def standard_library() -> Path:
 def copied(source: Path, root: Path) -> Sample:
     """Copy the ``.py`` files of ``source``, read-only, to a folder in ``root`` that is named by what is in it.
 
-    Raises OperatorError when there are none.
+    Raises UsageProblem when there are none.
     """
     staged = root / "staged"
     shutil.rmtree(staged, ignore_errors=True)
@@ -53,7 +53,7 @@ def copied(source: Path, root: Path) -> Sample:
         lines.append(f"{hashlib.sha256(content).hexdigest()}  {name}\n")
         size += len(content)
     if not lines:
-        raise OperatorError(f"{source}: no Python files there")
+        raise UsageProblem(f"{source}: no Python files there", "name a folder that has some with --data")
     listing = "".join(lines).encode()
     cid = cid_of(listing)
     if (root / cid).exists():

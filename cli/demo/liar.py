@@ -16,7 +16,7 @@ from node.model import STDOUT
 _NUMBER = re.compile(rb"\d{1,18}")
 
 
-class Liar(Executor):
+class Liar:
     """An engine whose results are changed after each run: the first number on standard output is one more."""
 
     def __init__(self, honest: Executor) -> None:
@@ -52,3 +52,12 @@ def falsified(output: bytes) -> bytes:
     """The same lie each time, and never the truth."""
     changed, count = _NUMBER.subn(lambda found: str(int(found[0]) + 1).encode(), output, count=1)
     return changed if count else output + b"1"
+
+
+if __name__ == "__main__":
+    import sys
+
+    from cli.serve import config
+    from node.supervisor import serve
+
+    serve(config(sys.argv[1:]), wrap=Liar)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from node.errors import NodeError
+from cli.errors import CommandError
 
 READY_S = 90.0  # Slower than that is broken; a node takes two or three seconds.
 STOP_S = 10.0  # After SIGTERM; then SIGKILL.
@@ -34,7 +34,7 @@ LAST_LINES = 15
 Ready = queue.SimpleQueue[tuple[int, dict[str, Any] | None]]
 
 
-class NodesError(NodeError):
+class NodesError(CommandError):
     """A node did not start, or left something behind."""
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from traces import clean_environment, listening, marked, processes, processes_after_a_while
+from e2e.traces import clean_environment, listening, marked, processes, processes_after_a_while
 
 ROOT = Path(__file__).parents[2]
 QUORATE = Path(sys.executable).with_name("quorate")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.demo.data import cid_of, copied, standard_library
-from node.errors import OperatorError
+from cli.errors import UsageProblem
 
 
 def tree(folder: Path, *names: str) -> Path:
@@ -51,7 +51,7 @@ def test_the_name_says_what_is_in_it(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_python_files_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OperatorError, match="no Python files there"):
+    with pytest.raises(UsageProblem, match="no Python files there"):
         copied(tree(tmp_path / "lib", "a.txt"), tmp_path / "unsealed")
 
 
