@@ -118,6 +118,8 @@ class Processes:
         """Raise DriverUnavailable unless ``serve`` is running, and when the last start failed just now."""
         if not self._serving:
             raise DriverUnavailable(_NOT_SERVING)
+        if self._zygote is not None and self._zygote.error is not None and not self._zygote.started:
+            raise DriverUnavailable(self._zygote.error)
         if trio.current_time() < self._try_again_at:
             raise DriverUnavailable(self._failure)
 
@@ -155,9 +157,10 @@ class Processes:
 
     async def spawn(self, spec: WorkerSpec | CompilerSpec, files: Sequence[int] = ()) -> Child:
         """Fork a child that has its channel and ``files`` open. Raises DriverUnavailable."""
-        while self._zygote is not None and self._zygote.leaving:
-            await self._zygote.gone.wait()
         self.check()
+        while self._zygote is not None and self._zygote.ending:
+            await self._zygote.gone.wait()
+            self.check()
         zygote = self._current()
         self._wanted.set()
         await zygote.said_hello.wait()
@@ -183,6 +186,11 @@ class _Zygote:
         self._children: dict[int, Child] = {}
         self._number = 0
         self._control: socket.socket | None = None
+
+    @property
+    def ending(self) -> bool:
+        """Whether another one must be waited for."""
+        return self.leaving or self.error is not None
 
     @property
     def idle(self) -> bool:
