@@ -1,0 +1,242 @@
+"""A job's results and receipt to a folder of the caller's: every byte checked, nothing half-done at its final name.
+
+The files come to a partial folder beside the final one, which is renamed when all of them are there. It is named after
+what won the vote, so that a download that broke off goes on where it stopped. Names were checked before anything is
+written (``node.verifier.manifest``), and the partial folder is made by us alone, so nothing is written outside of it.
+
+Lives here: the folder. Does not live here: connections (``cli.client``), what a receipt proves
+(``node.receipt.check``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from cli.client import PIECE_BYTES, Client
+from cli.errors import BrokenAnswer, CommandError, Unreachable, UsageProblem
+from cli.following import RETRY_S
+from cli.output import program, short_job
+from cli.quantities import shown_size
+from node.api.views import FileView, JobView, ManifestView
+from node.errors import BadResult
+from node.model import PeerId
+from node.receipt.check import Broken, check
+from node.verifier.manifest import PREFIX, Manifest, check_sizes, parse
+
+BYTES_MAX = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """What lies where now."""
+
+    folder: Path
+    receipt: Path
+    hash: str
+    files: int
+    bytes: int
+
+
+def receipt_path(folder: Path) -> Path:
+    """Beside the folder, so that the folder has the hash that won."""
+    return folder.with_name(f"{folder.name}.receipt.json")
+
+
+def check_target(folder: Path, *, force: bool) -> None:
+    """Raises UsageProblem unless results may be put there; with ``force`` they may replace earlier ones."""
+    if not folder.name or folder.name == "..":
+        raise UsageProblem(f"{folder}: results go into a folder of their own", "name a new one with --output-dir")
+    if not folder.is_symlink() and not folder.exists():
+        return
+    if folder.is_symlink() or not folder.is_dir():
+        raise UsageProblem(f"{folder} is not a folder", "name another with --output-dir")
+    if not any(folder.iterdir()):
+        return
+    if not force:
+        raise UsageProblem(f"{folder} is not empty", "name another with --output-dir, or replace it with --force")
+    if not receipt_path(folder).is_file():
+        raise UsageProblem(
+            f"{folder} has no {receipt_path(folder).name} beside it: --force replaces results and nothing else",
+            "move it away, or name another with --output-dir",
+        )
+
+
+def download(client: Client, job: JobView, folder: Path, told: Callable[[str], None]) -> Downloaded:
+    """Fetch, check, and put in place. ``told`` hears of what went wrong and is tried again.
+
+    Raises BrokenAnswer (not what won), CommandError (no room here), Unreachable, and what ``Client`` raises.
+    """
+    view = client.manifest(job.id)
+    manifest, total = _checked(job, view)
+    receipt = client.receipt(job.id)
+    _check_receipt(client, job, receipt, view.hash)
+    try:
+        partial = _partial(folder, view.hash)
+        _check_room(partial, total)
+        for file in view.files:
+            _File(client, job, partial, file, told).fetch()
+        _put_in_place(partial, folder, receipt)
+    except OSError as error:
+        raise CommandError(
+            f"the results cannot be written: {error.strerror or error}: {error.filename or folder}",
+            "make room or name another --output-dir; what has come is kept, and the same command goes on from there",
+        ) from error
+    return Downloaded(folder, receipt_path(folder), manifest.h1(), len(view.files), total)
+
+
+def _checked(job: JobView, view: ManifestView) -> tuple[Manifest, int]:
+    """The list of files, with harmless names, that has the hash which the job ended with; and all their bytes."""
+    try:
+        manifest = parse("".join(f"{file.sha256}  {PREFIX}/{file.name}\n" for file in view.files).encode())
+        total = check_sizes(manifest, [file.size for file in view.files], bytes_max=BYTES_MAX)
+    except (BadResult, UnicodeEncodeError) as error:
+        raise BrokenAnswer(f"the node's list of results must not be used: {error}", "tell its operator") from error
+    if [line.name for line in manifest.lines] != [f"{PREFIX}/{file.name}" for file in view.files]:
+        raise BrokenAnswer("the node's list of results must not be used: it has names that are none")
+    if job.results is None or not manifest.h1() == view.hash == job.results.hash:
+        said = job.results.hash if job.results else "no results"
+        raise BrokenAnswer(f"the list of results has the hash {manifest.h1()}, the job ended with {said}")
+    if job.verdict is None or job.verdict.hash != view.hash:
+        raise BrokenAnswer("the results are not those that won the vote")
+    return manifest, total
+
+
+def _check_receipt(client: Client, job: JobView, receipt: bytes, h1: str) -> None:
+    checked = check(receipt, requester=PeerId(client.peer_id()))
+    if isinstance(checked, Broken):
+        raise BrokenAnswer(f"the receipt does not hold: {checked.why}", "tell the node's operator")
+    if (checked.predicate.job, checked.predicate.manifest) != (job.id, h1):
+        raise BrokenAnswer("the receipt is of another job or of other results", "tell the node's operator")
+
+
+def _partial(folder: Path, h1: str) -> Path:
+    """The folder to download into: a new one, or one of ours from before."""
+    name = f".{folder.name}.{hashlib.sha256(h1.encode()).hexdigest()[:16]}.partial"
+    path = folder.with_name(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        status = path.lstat()
+        if path.is_symlink() or not path.is_dir() or status.st_uid != os.getuid() or status.st_mode & 0o022:
+            raise CommandError(f"{path} is in the way", "move it away") from None
+    return path
+
+
+def _check_room(partial: Path, total: int) -> None:
+    free = shutil.disk_usage(partial).free
+    there = sum(path.lstat().st_size for path in partial.rglob("*"))
+    if total > free + there:
+        raise CommandError(
+            f"the results have {shown_size(total)}, and {partial.parent} has room for {shown_size(free)}",
+            "make room, or name another --output-dir",
+        )
+
+
+class _File:
+    """One file on its way."""
+
+    def __init__(
+        self, client: Client, job: JobView, partial: Path, file: FileView, told: Callable[[str], None]
+    ) -> None:
+        self._client = client
+        self._job = job
+        self._file = file
+        self._told = told
+        self._path = partial / file.name
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    def fetch(self) -> None:
+        """Until it is there and is the right one, or an error says why not."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with os.fdopen(os.open(self._path, flags, 0o600), "r+b", buffering=0) as out:
+            self._take_up(out)
+            failures = 0
+            while self._size < self._file.size:
+                before = self._size
+                try:
+                    self._receive(out)
+                except Unreachable as error:
+                    failures = failures + 1 if self._size == before else 1
+                    self._pause(failures, error)
+        if self._digest.hexdigest() != self._file.sha256:
+            self._spoilt("is not the one that won (its sha256 differs)")
+
+    def _take_up(self, out: BinaryIO) -> None:
+        """What came before, if anything did; more than there should be is none of it."""
+        while piece := out.read(PIECE_BYTES):
+            self._digest.update(piece)
+            self._size += len(piece)
+        if self._size > self._file.size or (
+            self._size == self._file.size and self._digest.hexdigest() != self._file.sha256
+        ):
+            self._begin_again(out)
+
+    def _receive(self, out: BinaryIO) -> None:
+        with self._client.file(self._job.id, self._file.name, self._file.sha256, self._size) as (begins, pieces):
+            if begins != self._size:
+                self._begin_again(out)
+            for piece in pieces:
+                self._size += len(piece)
+                if self._size > self._file.size:
+                    self._spoilt(f"is longer than the {self._file.size} bytes that it should have")
+                self._digest.update(piece)
+                _write(out, piece)
+        if self._size < self._file.size:
+            self._spoilt(f"ended after {self._size} of {self._file.size} bytes")
+
+    def _begin_again(self, out: BinaryIO) -> None:
+        out.seek(0)
+        out.truncate()
+        self._digest, self._size = hashlib.sha256(), 0
+
+    def _pause(self, failures: int, error: Unreachable) -> None:
+        if failures > len(RETRY_S):
+            raise Unreachable(
+                f"{error}; {self._file.name!r} came as far as byte {self._size} of {self._file.size}",
+                f"what has come is kept: the same `{program()} job get {short_job(self._job.id)}` goes on from there",
+            ) from error
+        self._told(f"{error}; going on at byte {self._size} of {self._file.name!r}")
+        time.sleep(RETRY_S[failures - 1])
+
+    def _spoilt(self, what: str) -> None:
+        self._path.unlink(missing_ok=True)
+        raise BrokenAnswer(
+            f"the result file {self._file.name!r} {what}", "nothing of it is kept; try again, or tell the operator"
+        )
+
+
+def _write(out: BinaryIO, piece: bytes) -> None:
+    view = memoryview(piece)
+    while view:
+        view = view[out.write(view) :]
+
+
+def _put_in_place(partial: Path, folder: Path, receipt: bytes) -> None:
+    """The receipt first: whoever sees the folder finds it complete and the receipt beside it."""
+    fresh = receipt_path(partial)
+    fresh.write_bytes(receipt)
+    fresh.replace(receipt_path(folder))
+    partial.chmod(0o777 & ~_umask())
+    old = None
+    if folder.is_dir() and any(folder.iterdir()):
+        old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+        folder.rename(old)
+    partial.rename(folder)
+    if old is not None:
+        shutil.rmtree(old)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,180 @@
+"""``job``: list, describe, get, cancel and wait for one's own jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import flags, output, quantities
+from cli.exits import Exit
+from cli.flags import Form, JobId, Node, flat
+
+if TYPE_CHECKING:
+    from cli.client import Client
+    from cli.download import Downloaded
+    from node.api.views import JobView
+
+app = flags.app("Your jobs.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where results go."""
+
+    output_dir: Annotated[
+        Path | None, typer.Option(help="Folder for the results; by default job-<first 8 digits of the id>.")
+    ] = None
+    force: Annotated[bool, typer.Option("--force", help="Replace results that were downloaded there before.")] = False
+
+
+@app.command("list")
+@flat
+def list_jobs(
+    node: Node,
+    form: Form,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
+) -> Exit:
+    """Your newest jobs, newest first."""
+    from cli.client import Client
+
+    with Client(node.api) as client:
+        jobs = client.jobs(limit)
+    if form.as_json:
+        output.json_data(jobs)
+    elif not jobs.jobs:
+        output.say(f"no jobs yet; `{output.program()} wasm run MODULE.wasm` submits one")
+    else:
+        rows = [(job.id, job.name, job.state, job.verdict or "-", job.submitted_at, job.reason) for job in jobs.jobs]
+        output.table(("id", "name", "state", "verdict", "submitted", "reason"), rows)
+    return Exit.DONE
+
+
+@app.command()
+@flat
+def describe(job: JobId, node: Node, form: Form) -> Exit:
+    """Everything about a job: who bid, who declined and why, who was drawn, what each said, and the verdict."""
+    from cli.client import Client
+    from cli.describe import described
+
+    with Client(node.api) as client:
+        view = client.job(job)
+    if form.as_json:
+        output.json_data(view)
+    else:
+        output.data(described(view))
+    return Exit.DONE
+
+
+@app.command()
+@flat
+def get(job: JobId, node: Node, target: Target, form: Form) -> Exit:
+    """Download the results of a job, and its receipt beside them; every file is checked against what won the vote."""
+    from cli.client import Client
+
+    with Client(node.api) as client:
+        got = fetched(client, client.job(job), target)
+    if form.as_json:
+        output.json_data({"folder": str(got.folder), "receipt": str(got.receipt), "hash": got.hash, "files": got.files})
+    else:
+        output.data(str(got.folder))
+    return Exit.DONE
+
+
+@app.command()
+@flat
+def cancel(job: JobId, node: Node, form: Form) -> Exit:
+    """End a job that has not ended yet."""
+    from cli.client import Client
+
+    with Client(node.api) as client:
+        view = client.cancel(job)
+    if form.as_json:
+        output.json_data(view)
+    output.say(f"job {output.short_job(view.id)} is cancelled")
+    return Exit.DONE
+
+
+@app.command()
+@flat
+def wait(
+    job: JobId,
+    node: Node,
+    form: Form,
+    timeout: Annotated[str, typer.Option(metavar="TIME", help="Wait no longer: 90, 10m, 2h.")] = "",
+) -> Exit:
+    """Wait until a job has ended; the exit code says how it did."""
+    from cli.client import Client
+
+    seconds = quantities.seconds(timeout, "--timeout") if timeout else None
+    with Client(node.api) as client:
+        view = awaited(client, client.job(job), seconds)
+    if form.as_json:
+        output.json_data(view)
+    return concluded(view)
+
+
+def awaited(client: Client, job: JobView, seconds: float | None, *, quiet: bool = False) -> JobView:
+    """The job once it has ended, shown as it happens. Raises TimedOut; Ctrl-C says how to go on, and goes on up."""
+    from cli.following import Patience, follow
+    from cli.live import JobWatch, watching
+    from cli.outcome import ENDED
+
+    if job.state in ENDED:
+        return job
+    short = output.short_job(job.id)
+    troubled = (lambda _: None) if quiet else output.say
+    try:
+        with watching(JobWatch(), quiet=quiet) as show:
+            for event in follow(client, job.id, Patience.of(seconds), troubled):
+                show(event)
+            ended = client.job(job.id)
+            show(ended)
+    except KeyboardInterrupt:
+        program = output.program()
+        output.say(f"job {short} goes on; follow it with `{program} job wait {short}`,")
+        output.say(f"or end it with `{program} job cancel {short}`")
+        raise
+    return ended
+
+
+def concluded(job: JobView) -> Exit:
+    """Say how a job ended, and give that as exit code."""
+    from cli.outcome import outcome_of
+
+    outcome = outcome_of(job)
+    output.say(outcome.headline, "good" if outcome.exit is Exit.DONE else "error")
+    for line in outcome.why:
+        output.say(f"  {line}")
+    if outcome.next_step:
+        output.say(f"next: {outcome.next_step}")
+    return outcome.exit
+
+
+def fetched(client: Client, job: JobView, target: Target) -> Downloaded:
+    """The job's results, downloaded and checked. Raises what ``cli.download`` does."""
+    from cli.download import check_target, download
+    from cli.errors import CommandError
+    from cli.outcome import ENDED
+
+    folder = target.output_dir or Path(f"job-{output.short_job(job.id)}")
+    folder = folder.parent / folder.name
+    check_target(folder, force=target.force)
+    if job.state not in ENDED:
+        raise CommandError(
+            f"job {output.short_job(job.id)} has not ended ({job.state.replace('_', ' ')})",
+            f"`{output.program()} job wait {output.short_job(job.id)}` waits for it",
+        )
+    if job.results is None:
+        raise CommandError(
+            f"job {output.short_job(job.id)} has no results ({job.state.replace('_', ' ')})",
+            f"`{output.program()} job describe {output.short_job(job.id)}` says why",
+        )
+    got = download(client, job, folder, output.say)
+    output.say(f"{got.files} files, {quantities.shown_size(got.bytes)}, in {got.folder}; each is the one that won")
+    output.say(f"  directory hash {got.hash}")
+    output.say(f"  receipt        {got.receipt} (holds)")
+    output.say(f"next: check it offline with `{output.program()} verify {got.receipt} {got.folder}`")
+    return got

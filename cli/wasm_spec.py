@@ -1,0 +1,144 @@
+"""From the flags of ``wasm run`` to a job spec, by the same rules as the node's (``node.spec``)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cli import quantities
+from cli.errors import UsageProblem
+from node import limits, spec
+from node.errors import InvalidModule, InvalidSpec
+from node.model import OUTPUTS_DEFAULT, JobSpec
+from node.vault.modules import check_head
+
+if TYPE_CHECKING:
+    from cli.wasm import Deal, Limits, Program
+
+_HEAD_BYTES = 8
+
+# Which flag fills which field, for people who never see a spec.
+FLAGS = {
+    "$.name": "--name",
+    "$.engine.args": "ARGS",
+    "$.engine.env": "--env",
+    "$.inputs": "--input-volumes",
+    "$.outputs": "--output-volumes",
+    "$.verifier": "--verifier",
+    "$.deal.concurrency": "--concurrency",
+    "$.deal.confidence": "--confidence",
+    "$.deal.min_bids": "--min-bids",
+    "$.deal.bid_window_s": "--bid-timeout",
+    "$.resources.cpu": "--cpu",
+    "$.resources.memory_bytes": "--memory",
+    "$.resources.disk_bytes": "--disk",
+    "$.timeout_s": "--timeout",
+}
+
+
+def read_module(path: Path) -> str:
+    """The sha256 of a module. Raises UsageProblem, InvalidModule for what cannot be one, before a node is asked."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            raise UsageProblem(f"{path} is {kind}", "give the .wasm file itself")
+        if status.st_size > limits.MODULE_BYTES_MAX:
+            raise UsageProblem(
+                f"{path} has {quantities.shown_size(status.st_size)}, a module may have"
+                f" {quantities.shown_size(limits.MODULE_BYTES_MAX)}",
+                "build it without debug information (wasm-opt -Oz, or strip)",
+            )
+        with path.open("rb") as file:
+            check_head(file.read(_HEAD_BYTES), whole=True)
+            file.seek(0)
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except InvalidModule as error:
+        raise InvalidModule(f"{path}: {error}") from error
+    except FileNotFoundError as error:
+        raise UsageProblem(f"{path} does not exist", "give the path of a .wasm file") from error
+    except OSError as error:
+        raise UsageProblem(f"{path} cannot be read: {error.strerror}", "give the path of a .wasm file") from error
+
+
+def spec_of(program: Program, deal: Deal, limited: Limits, sha256: str) -> JobSpec:
+    """The complete spec. Raises UsageProblem that names the flag."""
+    document = {
+        "version": 1,
+        "name": program.name or name_of(program.module),
+        "engine": {"type": "wasm", "module": sha256, "args": program.args or [], "env": _env(program.env or ())},
+        "inputs": _inputs(program),
+        "outputs": _outputs(program.outputs or ()),
+        "verifier": deal.verifier,
+        "deal": {
+            "concurrency": deal.concurrency,
+            "confidence": deal.confidence,
+            "min_bids": deal.min_bids,
+            "bid_window_s": quantities.seconds(deal.bid_timeout, "--bid-timeout"),
+        },
+        "resources": {
+            "cpu": quantities.cores(limited.cpu, "--cpu"),
+            "memory_bytes": quantities.size(limited.memory, "--memory"),
+            "disk_bytes": quantities.size(limited.disk, "--disk"),
+        },
+        "timeout_s": quantities.seconds(limited.timeout, "--timeout"),
+    }
+    try:
+        return spec.parse(msgspec.json.encode(document))
+    except InvalidSpec as error:
+        raise UsageProblem(f"{_flag_of(error.path)}{error}", "`wasm run --help` says what each flag takes") from error
+    except UnicodeEncodeError as error:
+        raise UsageProblem("an argument is not valid UTF-8", "a job's arguments are text") from error
+
+
+def name_of(module: Path) -> str:
+    """A job name from a file name; ``job`` where nothing is left of it."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", module.stem).lstrip("._-")[:64] or "job"
+
+
+def _flag_of(path: str) -> str:
+    flag = next(
+        (flag for field, flag in FLAGS.items() if path == field or path.startswith((f"{field}[", f"{field}."))), ""
+    )
+    return f"{flag}: " if flag else ""
+
+
+def _env(pairs: Sequence[str]) -> dict[str, str]:
+    env = {}
+    for pair in pairs:
+        name, has_value, value = pair.partition("=")
+        if not has_value:
+            found = os.environ.get(name)
+            if found is None:
+                raise UsageProblem(f"--env: there is no variable {name!r} here", "write it as -e NAME=VALUE")
+            value = found
+        env[name] = value
+    return env
+
+
+def _inputs(program: Program) -> list[dict[str, Any]]:
+    pairs = [_pair(text, "--input-volumes", "CID:/PATH, e.g. -v bafy…:/data") for text in program.volumes or ()]
+    pairs += [(cid, "/inputs") for cid in program.inputs or ()]
+    return [{"cid": cid, "path": path} for cid, path in pairs]
+
+
+def _outputs(volumes: Sequence[str]) -> list[dict[str, Any]]:
+    """The default is always there; naming it again moves it."""
+    named = [_pair(text, "--output-volumes", "NAME:/PATH, e.g. -o tables:/tables") for text in volumes]
+    taken = {name for name, _ in named}
+    default = [(output.name, output.path) for output in OUTPUTS_DEFAULT if output.name not in taken]
+    return [{"name": name, "path": path} for name, path in default + named]
+
+
+def _pair(text: str, flag: str, form: str) -> tuple[str, str]:
+    name, _, path = text.partition(":")
+    if not name or not path.startswith("/"):
+        raise UsageProblem(f"{flag}: got {text!r}", f"write it as {form}")
+    return name, path
