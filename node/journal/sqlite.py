@@ -48,8 +48,10 @@ class SqliteJournal:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.touch(mode=0o600)
-            self._writer = self._connected()
-            self._prepare()
+            with contextlib.ExitStack() as opening:
+                self._writer = opening.enter_context(contextlib.closing(self._connected()))
+                self._prepare()
+                opening.pop_all()
         except (OSError, sqlite3.Error) as error:
             raise JournalError(f"{path}: the journal cannot be opened: {error}") from error
 

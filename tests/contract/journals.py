@@ -30,11 +30,23 @@ class JournalContract:
     def make(self, path):
         raise NotImplementedError
 
+    @pytest.fixture(autouse=True)
+    def _closing(self):
+        self.opened = []
+        yield
+        for journal in self.opened:
+            journal.close()
+
+    def open(self, path):
+        """A journal that the test leaves closed."""
+        self.opened.append(self.make(path))
+        return self.opened[-1]
+
     def written(self, path, *batches):
         """A journal at ``path`` with these batches on disk."""
 
         async def main():
-            journal = self.make(path)
+            journal = self.open(path)
             with trio.fail_after(30):
                 async with trio.open_nursery() as nursery:
                     await nursery.start(journal.run)
@@ -45,7 +57,7 @@ class JournalContract:
                     nursery.cancel_scope.cancel()
 
         trio.run(main)
-        return self.make(path)
+        return self.open(path)
 
     def test_what_was_called_back_is_there_after_a_restart(self, tmp_path):
         entry = SaveJob(record(), (event(1), event(2)), b"receipt")
@@ -89,7 +101,7 @@ class JournalContract:
         order = []
 
         async def main():
-            journal = self.make(tmp_path / "j")
+            journal = self.open(tmp_path / "j")
             with trio.fail_after(30):
                 async with trio.open_nursery() as nursery:
                     await nursery.start(journal.run)
@@ -106,7 +118,7 @@ class JournalContract:
 
     def test_what_was_queued_before_the_end_is_still_written(self, tmp_path):
         async def main():
-            journal = self.make(tmp_path / "j")
+            journal = self.open(tmp_path / "j")
             with trio.fail_after(30):
                 async with trio.open_nursery() as nursery:
                     await nursery.start(journal.run)
@@ -115,7 +127,7 @@ class JournalContract:
                     nursery.cancel_scope.cancel()
 
         trio.run(main)
-        assert len(self.make(tmp_path / "j").unfinished()) == 50
+        assert len(self.open(tmp_path / "j").unfinished()) == 50
 
     def test_a_journal_of_another_version_is_refused_and_left_alone(self, tmp_path):
         self.written(tmp_path / "j", [SaveJob(record())])
@@ -125,9 +137,9 @@ class JournalContract:
         with closing(sqlite3.connect(tmp_path / "j")) as connection:
             connection.execute("PRAGMA user_version = 99")
         with pytest.raises(JournalError, match="another version"):
-            self.make(tmp_path / "j")
+            self.open(tmp_path / "j")
 
     def test_a_file_that_is_no_journal_is_refused(self, tmp_path):
         (tmp_path / "j").write_bytes(b"this is not a database" * 100)
         with pytest.raises(JournalError, match="cannot be opened"):
-            self.make(tmp_path / "j")
+            self.open(tmp_path / "j")
