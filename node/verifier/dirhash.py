@@ -132,11 +132,11 @@ class _Walk:
             os.close(file)
 
     def _hashed(self, file: int, size: int, name: str) -> str:
-        if self._bytes <= limits.INLINE_BYTES_MAX:
+        if size <= limits.INLINE_BYTES_MAX:
             content = os.read(file, size + 1)
-            self._contents[name] = content
+            if self._bytes <= limits.INLINE_BYTES_MAX:
+                self._contents[name] = content
             return _unchanged(hashlib.sha256(content).hexdigest(), len(content), size, name)
-        self._contents.clear()
         digest = hashlib.sha256()
         read = 0
         while count := os.readv(file, (self._window,)):
@@ -150,7 +150,7 @@ class _Walk:
 def _decoded(entry: str, prefix: str) -> str:
     """The name's own bytes as UTF-8, whatever the locale of this process says."""
     try:
-        return os.fsencode(entry).decode()
+        return entry if entry.isascii() else os.fsencode(entry).decode()
     except UnicodeDecodeError as error:
         raise ExecutionFailed("result", f"a name that is not valid UTF-8 in {prefix!r}: {entry!r}") from error
 

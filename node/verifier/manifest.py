@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import attrgetter
 
 import msgspec
 
@@ -27,6 +28,7 @@ PREFIX = "results"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _SIZE = re.compile(r"(?:0|[1-9][0-9]{0,18})\Z")
+_STEPS = frozenset(("", ".", ".."))  # Parts that name no file of their own.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SIZE_MAX = 2**62
 
@@ -55,7 +57,7 @@ class Manifest:
 
 def manifest_of(lines: Iterable[Line]) -> Manifest:
     """Lines in any order, names already checked with ``name_problem``."""
-    return Manifest(tuple(sorted(lines, key=_name)))
+    return Manifest(tuple(sorted(lines, key=attrgetter("name"))))
 
 
 def name_problem(name: str) -> str | None:
@@ -66,7 +68,7 @@ def name_problem(name: str) -> str | None:
     parts = name.split("/")
     if parts[0] != PREFIX or len(parts) < 2:
         return f"a name outside {PREFIX}/"
-    if any(part in ("", ".", "..") for part in parts):
+    if not _STEPS.isdisjoint(parts):
         return "a name that is not in its shortest form"
     if _CONTROL.search(name):
         return "a control character in a name"
@@ -123,10 +125,6 @@ def check_sizes(manifest: Manifest, sizes: Sequence[int], *, bytes_max: int) -> 
     if total > bytes_max:
         raise BadResult(f"results of {total} bytes where at most {bytes_max} were agreed")
     return total
-
-
-def _name(line: Line) -> str:
-    return line.name
 
 
 def _rows(body: bytes) -> list[str]:
