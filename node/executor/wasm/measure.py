@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from node import limits
@@ -25,28 +26,34 @@ def excess(results: bytes, given: int, allowance: Allowance) -> str | None:
 
     ``given`` entries were there before the run. Entries that vanish meanwhile do not count; links are not followed.
     """
-    count, size = -given, 0
-    folders = [results]
-    while folders:
-        with contextlib.suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                count += 1
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                    if len(entry.path) - len(results) > limits.RESULT_NAME_BYTES_MAX:
-                        return f"nested folders to over {limits.RESULT_NAME_BYTES_MAX} bytes of path; nest them less"
-                else:
-                    size += _size(entry)
-                if count > allowance.output_files:
-                    return f"wrote more than {allowance.output_files} files; write fewer, larger ones"
-                if size > allowance.output_bytes:
-                    return too_long(allowance.output_bytes)
+    count, size, path_max = -given, 0, len(results) + limits.RESULT_NAME_BYTES_MAX
+    for entry in _entries(results):
+        count += 1
+        if len(entry.path) > path_max:
+            return f"nested folders to over {limits.RESULT_NAME_BYTES_MAX} bytes of path; nest them less"
+        if count > allowance.output_files:
+            return f"wrote more than {allowance.output_files} files; write fewer, larger ones"
+        if not entry.is_dir(follow_symlinks=False):
+            size += _size(entry)
+        if size > allowance.output_bytes:
+            return too_long(allowance.output_bytes)
     return None
 
 
 def too_long(output_bytes: int) -> str:
     """The one wording for all who see it: the walk, and the node when the kernel ended the process."""
     return f"wrote more than {output_bytes} bytes; raise --disk"
+
+
+def _entries(results: bytes) -> Iterator[os.DirEntry[bytes]]:
+    """All that lies below, a folder before what is in it."""
+    folders = [results]
+    while folders:
+        with contextlib.suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                yield entry
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
 
 
 def _size(entry: os.DirEntry[bytes]) -> int:
