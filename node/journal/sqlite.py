@@ -143,7 +143,10 @@ class SqliteJournal:
 
     def _connected(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA synchronous = FULL")
+        with contextlib.ExitStack() as opening:
+            opening.enter_context(contextlib.closing(connection))
+            connection.execute("PRAGMA synchronous = FULL")
+            opening.pop_all()
         return connection
 
     @contextlib.contextmanager
