@@ -140,7 +140,7 @@ def stated(requester: PeerId, facts: Facts) -> InTotoStatement:
             job=record.job,
             requester=requester,
             submitted_at=_time(record.submitted_at),
-            finished_at=_time(facts.finished_at),
+            finished_at=_time(max(facts.finished_at, record.submitted_at)),  # Clocks are set back now and then.
             spec=record.spec,
             spec_sha256=record.spec_sha256,
             rule=rule_of(record.spec),

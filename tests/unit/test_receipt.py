@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import subprocess
 import sys
@@ -82,6 +83,13 @@ def test_it_is_an_in_toto_statement_in_a_dsse_envelope() -> None:
 
 def test_the_same_job_has_the_same_receipt() -> None:
     assert make(REQUESTER, finished(spec_of(), ONE_LIAR)) == RECEIPT
+
+
+def test_a_clock_that_was_set_back_breaks_no_receipt() -> None:
+    facts = finished(spec_of(), HONEST)
+    checked = check(make(REQUESTER, dataclasses.replace(facts, finished_at=facts.record.submitted_at - 5)))
+    assert isinstance(checked, Holds)
+    assert checked.predicate.finished_at == checked.predicate.submitted_at
 
 
 def test_the_client_is_not_named() -> None:
