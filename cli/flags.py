@@ -14,11 +14,11 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from cli.exits import Exit
+_T = TypeVar("_T")
 
 API_DEFAULT = "http://127.0.0.1:1234"
 
@@ -53,7 +53,7 @@ def app(text: str) -> typer.Typer:
     )
 
 
-def flat(command: Callable[..., Exit]) -> Callable[..., Exit]:
+def flat(command: Callable[..., _T]) -> Callable[..., _T]:
     """The command as Typer wants it: every field of its dataclass parameters is a parameter of its own."""
     hints = get_type_hints(command, include_extras=True)
     parameters: list[inspect.Parameter] = []
@@ -67,7 +67,7 @@ def flat(command: Callable[..., Exit]) -> Callable[..., Exit]:
             as_keyword = inspect.Parameter.KEYWORD_ONLY
             parameters.append(parameter.replace(annotation=kind, kind=as_keyword))
 
-    def flattened(**values: Any) -> Exit:
+    def flattened(**values: Any) -> _T:
         given = {}
         for name, kind in groups.items():
             given[name] = kind(**{field.name: values.pop(field.name) for field in dataclasses.fields(kind)})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -113,11 +114,20 @@ class Place:
 @flat
 def serve(place: Place, network: Network, limit: Limit) -> Exit:
     """Run a node until SIGINT or SIGTERM. It says its peer id, addresses and API URL when it is ready."""
-    config = config_of(place, network, limit)
+    wanted = config_of(place, network, limit)
     from node import supervisor
 
-    supervisor.serve(config)
+    supervisor.serve(wanted)
     return Exit.DONE
+
+
+def config(arguments: Sequence[str]) -> ServeConfig:
+    """What these flags of ``serve`` ask for, for a node that something else starts. Raises as ``serve`` does."""
+    app = flags.app("")
+    app.command()(flat(config_of))
+    made = typer.main.get_command(app).main(list(arguments), standalone_mode=False)
+    assert isinstance(made, ServeConfig)
+    return made
 
 
 def config_of(place: Place, network: Network, limit: Limit) -> ServeConfig:
