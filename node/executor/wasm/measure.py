@@ -49,11 +49,15 @@ def _entries(results: bytes) -> Iterator[os.DirEntry[bytes]]:
     """All that lies below, a folder before what is in it."""
     folders = [results]
     while folders:
-        with contextlib.suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                yield entry
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
+        for entry in _inside(folders.pop()):
+            yield entry
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+
+
+def _inside(folder: bytes) -> Iterator[os.DirEntry[bytes]]:
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        yield from entries
 
 
 def _size(entry: os.DirEntry[bytes]) -> int:
