@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from cli.client import Client, sha256_of
+from cli.client import Client
 from cli.demo import verdicts
 from cli.demo.data import Sample, copied, standard_library
 from cli.demo.nodes import Plan, Running, ending_on_signals, running, signals_held
@@ -28,6 +28,7 @@ from cli.exits import Exit, of_job
 from cli.following import Patience, follow
 from cli.live import JobWatch, watching
 from cli.output import data, json_data, program, say
+from cli.wasm_spec import read_module
 from node.api.views import JobView
 from node.keyfile import load_or_create
 from node.model import Deal, Input, JobSpec, WasmEngine
@@ -141,7 +142,7 @@ class _Demo:
     def _submitted(self, client: Client, cid: str) -> str:
         """The job's id."""
         module, count = census(), self._wish.nodes
-        sha256 = client.upload(module, sha256_of(module)).sha256
+        sha256 = client.upload(module, read_module(module)).sha256
         deal = Deal(concurrency=count, confidence=max(count - 1, count // 2 + 1), min_bids=count)
         spec = JobSpec(
             name="census",

@@ -10,8 +10,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from cli import flags
+from cli.exits import Exit
+from cli.serve import Limit, Network, Place, config_of
 from node.executor.base import Capabilities, Executor, Task
 from node.model import STDOUT
+from node.supervisor import serve
 
 _NUMBER = re.compile(rb"\d{1,18}")
 
@@ -54,10 +58,14 @@ def falsified(output: bytes) -> bytes:
     return changed if count else output + b"1"
 
 
+@flags.flat
+def lie(place: Place, network: Network, limit: Limit) -> Exit:
+    """A node that falsifies results, with the flags of ``serve``."""
+    serve(config_of(place, network, limit), wrap=Liar)
+    return Exit.DONE
+
+
 if __name__ == "__main__":
-    import sys
-
-    from cli.serve import config
-    from node.supervisor import serve
-
-    serve(config(sys.argv[1:]), wrap=Liar)
+    app = flags.app("A test double.")
+    app.command()(lie)
+    app()
