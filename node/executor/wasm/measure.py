@@ -56,7 +56,7 @@ def _entries(results: bytes) -> Iterator[os.DirEntry[bytes]]:
 
 
 def _inside(folder: bytes) -> Iterator[os.DirEntry[bytes]]:
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         yield from entries
 
 
