@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from e2e.traces import clean_environment, listening, marked, processes
+from e2e.traces import Watched
 from needs import Need
 
 ROOT = Path(__file__).parents[2]
@@ -74,25 +74,16 @@ def test_node_and_quorate_are_the_same_program(installed: Path) -> None:
 
 
 def test_the_demo_works_in_an_empty_home_with_a_liar(installed: Path, tmp_path: Path) -> None:
-    mark, environment = marked(clean_environment(tmp_path / "home"))
     data = tmp_path / "data"
     data.mkdir()
     shutil.copyfile(__file__, data / "one.py")
 
-    done = subprocess.run(
-        [installed / "quorate", "demo", "--liars", "1", "--data", data],
-        env=environment,
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
+    with Watched([installed / "quorate", "demo", "--liars", "1", "--data", data], tmp_path / "home") as watched:
+        watched.until(None)
+        exit_code, out = watched.end()
 
-    assert done.returncode == 0, done.stderr
-    assert "VERIFIED: 4 of 5 nodes agree" in done.stderr
-    assert "DISAGREED: node-5 (liar)" in done.stderr
-    assert "__future__,1,1" in done.stdout
-    assert processes(mark) == []
-    assert listening(done.stderr) == []
+        assert exit_code == 0, watched.said
+        assert "VERIFIED: 4 of 5 nodes agree" in watched.said
+        assert "DISAGREED: node-5 (liar)" in watched.said
+        assert "__future__,1,1" in out
+        assert watched.left() == []

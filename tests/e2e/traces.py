@@ -1,44 +1,108 @@
-"""What a program has left behind: processes that carry its mark, ports that somebody listens on."""
+"""What a program has left behind: processes that came from it, ports that somebody listens on."""
 
 from __future__ import annotations
 
 import os
 import re
 import socket
+import subprocess
 import time
-import uuid
 from pathlib import Path
 
-MARK = "QUORATE_TEST_MARK"
 GONE_S = 20.0
 
 
-def marked(environment: dict[str, str]) -> tuple[str, dict[str, str]]:
-    """A mark, and the environment that every descendant inherits it through."""
-    mark = uuid.uuid4().hex
-    return mark, {**environment, MARK: mark}
+class Watched:
+    """A program whose descendants are counted with every line that it says, whatever sessions they have begun.
+
+    The environment would not tell: some of them have none.
+    """
+
+    def __init__(self, command: list[str | Path], home: Path) -> None:
+        self.process = subprocess.Popen(
+            command,
+            env=clean_environment(home),
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.said = ""
+        self._family: dict[int, str] = {}
+
+    def until(self, words: str | None) -> None:
+        """Listen up to a line on standard error that has these words; None: to its end."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said += line
+            self._family |= _descendants(self.process.pid)
+            if words is not None and words in line:
+                return
+        assert words is None, self.said
+
+    def end(self) -> tuple[int, str]:
+        """Its exit code and standard output, once it has ended."""
+        out, said = self.process.communicate(timeout=180)
+        self.said += said
+        return self.process.returncode, out
+
+    def children(self) -> list[int]:
+        """Its living descendants."""
+        return sorted(_descendants(self.process.pid))
+
+    def left(self) -> list[str]:
+        """Descendants, once there are none or that has taken too long; and taken ports."""
+        deadline = time.monotonic() + GONE_S
+        assert self._family, "it had no descendants"
+        while (alive := [pid for pid, began in self._family.items() if _began(pid) == began]) and (
+            time.monotonic() < deadline
+        ):
+            time.sleep(0.05)
+        return [f"process {pid}" for pid in alive] + [f"port {port}" for port in listening(self.said)]
+
+    def __enter__(self) -> Watched:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
 
 
-def processes(mark: str) -> list[str]:
-    """Command lines of the living processes that carry the mark."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            environment = (folder / "environ").read_bytes()
-            command = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if mark.encode() in environment + command:
-            found.append(f"{folder.name}: {command.replace(bytes(1), b' ').decode(errors='replace')}")
-    return found
+def command_line(pid: int) -> str:
+    """Of a process; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(bytes(1), b" ").decode(errors="replace")
+    except OSError:
+        return ""
 
 
-def processes_after_a_while(mark: str) -> list[str]:
-    """As ``processes``, once there are none or it has taken too long."""
-    deadline = time.monotonic() + GONE_S
-    while (left := processes(mark)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return left
+def _descendants(pid: int) -> dict[int, str]:
+    """By process id, when each began."""
+    parents = {int(folder.name): _parent(int(folder.name)) for folder in Path("/proc").glob("[0-9]*")}
+    family = {pid}
+    while grown := {child for child, parent in parents.items() if parent in family} - family:
+        family |= grown
+    return {each: began for each in family - {pid} if (began := _began(each))}
+
+
+def _parent(pid: int) -> int | None:
+    fields = _stat(pid)
+    return int(fields[1]) if fields else None
+
+
+def _began(pid: int) -> str | None:
+    """In ticks since boot; None for a process that is gone, or dead and not yet waited for."""
+    fields = _stat(pid)
+    return fields[19] if fields and fields[0] not in "ZX" else None
+
+
+def _stat(pid: int) -> list[str]:
+    """proc(5), from the third field (state) on."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def listening(output: str) -> list[int]:
