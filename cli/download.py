@@ -14,7 +14,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -68,7 +68,13 @@ def check_target(folder: Path, *, force: bool) -> None:
         )
 
 
-def download(client: Client, job: JobView, folder: Path, told: Callable[[str], None]) -> Downloaded:
+def download(
+    client: Client,
+    job: JobView,
+    folder: Path,
+    told: Callable[[str], None],
+    pauses_s: Sequence[float] = RETRY_S,
+) -> Downloaded:
     """Fetch, check, and put in place. ``told`` hears of what went wrong and is tried again.
 
     Raises BrokenAnswer (not what won), CommandError (no room here), Unreachable, and what ``Client`` raises.
@@ -78,10 +84,11 @@ def download(client: Client, job: JobView, folder: Path, told: Callable[[str], N
     receipt = client.receipt(job.id)
     _check_receipt(client, job, receipt, view.hash)
     try:
+        source = _Source(client, job.id, told, pauses_s)
         partial = _partial(folder, view.hash)
         _check_room(partial, total)
         for file in view.files:
-            _File(client, job, partial, file, told).fetch()
+            _File(source, partial, file).fetch()
         _put_in_place(partial, folder, receipt)
     except OSError as error:
         raise CommandError(
@@ -140,16 +147,22 @@ def _check_room(partial: Path, total: int) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where files come from, and how a broken connection is met."""
+
+    client: Client
+    job: str
+    told: Callable[[str], None]
+    pauses_s: Sequence[float]
+
+
 class _File:
     """One file on its way."""
 
-    def __init__(
-        self, client: Client, job: JobView, partial: Path, file: FileView, told: Callable[[str], None]
-    ) -> None:
-        self._client = client
-        self._job = job
+    def __init__(self, source: _Source, partial: Path, file: FileView) -> None:
+        self._source = source
         self._file = file
-        self._told = told
         self._path = partial / file.name
         self._digest = hashlib.sha256()
         self._size = 0
@@ -182,7 +195,10 @@ class _File:
             self._begin_again(out)
 
     def _receive(self, out: BinaryIO) -> None:
-        with self._client.file(self._job.id, self._file.name, self._file.sha256, self._size) as (begins, pieces):
+        with self._source.client.file(self._source.job, self._file.name, self._file.sha256, self._size) as (
+            begins,
+            pieces,
+        ):
             if begins != self._size:
                 self._begin_again(out)
             for piece in pieces:
@@ -200,13 +216,13 @@ class _File:
         self._digest, self._size = hashlib.sha256(), 0
 
     def _pause(self, failures: int, error: Unreachable) -> None:
-        if failures > len(RETRY_S):
+        if failures > len(self._source.pauses_s):
             raise Unreachable(
                 f"{error}; {self._file.name!r} came as far as byte {self._size} of {self._file.size}",
-                f"what has come is kept: the same `{program()} job get {short_job(self._job.id)}` goes on from there",
+                f"what has come is kept: the same `{program()} job get {short_job(self._source.job)}` goes on from there",
             ) from error
-        self._told(f"{error}; going on at byte {self._size} of {self._file.name!r}")
-        time.sleep(RETRY_S[failures - 1])
+        self._source.told(f"{error}; going on at byte {self._size} of {self._file.name!r}")
+        time.sleep(self._source.pauses_s[failures - 1])
 
     def _spoilt(self, what: str) -> None:
         self._path.unlink(missing_ok=True)

@@ -43,6 +43,8 @@ OF_ERRORS: dict[type[NodeError], Exit] = {
     TimedOut: Exit.TIMED_OUT,
 }
 
+_AS_IT_STANDS = "\b\n"
+
 # A job that failed because of time has timed out; any other failure is one.
 _OF_FAILURES = {"time": Exit.TIMED_OUT}
 
@@ -62,8 +64,6 @@ def of_job(state: str, failure_code: str | None) -> Exit:
 
 
 def epilog(*, rich: bool) -> str:
-    """The table for ``--help``. Rich joins lines that no blank line parts; without it ``\\b`` keeps them apart."""
-    lines = [f"{code.value:>3}  {meaning}" for code, meaning in MEANINGS.items()]
-    if rich:
-        return "\n\n".join(["Exit codes:", *lines])
-    return "\b\n" + "\n".join(["Exit codes:", *lines])
+    """The table for ``--help``. Where Rich does not lay it out, ``\\b`` keeps its lines apart."""
+    lines = "\n".join(f"{code.value:>3}  {meaning}" for code, meaning in MEANINGS.items())
+    return f"{'' if rich else _AS_IT_STANDS}Exit codes:\n{lines}"

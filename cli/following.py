@@ -7,7 +7,7 @@ Lives here: when to connect again, when to give up. Does not live here: showing 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cli.client import EVENT_READ_S, Client
@@ -35,7 +35,13 @@ class Patience:
         return float("inf") if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
 
-def follow(client: Client, job: str, patience: Patience, troubled: Callable[[str], None]) -> Iterator[EventView]:
+def follow(
+    client: Client,
+    job: str,
+    patience: Patience,
+    troubled: Callable[[str], None],
+    pauses_s: Sequence[float] = RETRY_S,
+) -> Iterator[EventView]:
     """Every event of the job, each once, up to ``ended``.
 
     A lost connection is resumed after the last event that came; ``troubled`` hears of it. Raises TimedOut, Unreachable
@@ -52,13 +58,13 @@ def follow(client: Client, job: str, patience: Patience, troubled: Callable[[str
         except Unreachable as error:
             if not patience.left():
                 raise _timed_out(job) from error
-            if failures == len(RETRY_S):
+            if failures == len(pauses_s):
                 raise Unreachable(
                     f"{error}; what became of job {short_job(job)} is not known",
                     f"when the node is back: `{program()} job describe {short_job(job)}`",
                 ) from error
             troubled(f"{error}; asking again")
-            time.sleep(min(RETRY_S[failures], patience.left()))
+            time.sleep(min(pauses_s[failures], patience.left()))
             failures += 1
 
 

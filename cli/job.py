@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,7 @@ from cli.flags import Form, JobId, Node, flat
 if TYPE_CHECKING:
     from cli.client import Client
     from cli.download import Downloaded
-    from node.api.views import JobView
+    from node.api.views import JobSummary, JobView
 
 app = flags.app("Your jobs.")
 
@@ -47,8 +48,7 @@ def list_jobs(
     elif not jobs.jobs:
         output.say(f"no jobs yet; `{output.program()} wasm run MODULE.wasm` submits one")
     else:
-        rows = [(job.id, job.name, job.state, job.verdict or "-", job.submitted_at, job.reason) for job in jobs.jobs]
-        output.table(("id", "name", "state", "verdict", "submitted", "reason"), rows)
+        output.table(("id", "name", "state", "verdict", "submitted", "reason"), [_row(job) for job in jobs.jobs])
     return Exit.DONE
 
 
@@ -114,6 +114,14 @@ def wait(
     if form.as_json:
         output.json_data(view)
     return concluded(view)
+
+
+def _row(job: JobSummary) -> tuple[str, ...]:
+    """For people an id that can be typed and the time to the second; for programs both whole."""
+    is_shown = output.redraws(sys.stdout)
+    name = output.short_job(job.id) if is_shown else job.id
+    submitted = job.submitted_at[:19].replace("T", " ") if is_shown else job.submitted_at
+    return name, job.name, job.state, job.verdict or "-", submitted, job.reason
 
 
 def awaited(client: Client, job: JobView, seconds: float | None, *, quiet: bool = False) -> JobView:

@@ -33,6 +33,9 @@ _CELLS = {
 }
 _GOOD, _BAD = "✓", "✗"
 
+# What the caption says from an event of the whole job on; a verdict and an end say it themselves.
+_PHASES = {"submitted": "waiting for bids", "kept": "results kept"}
+
 
 class JobWatch:
     """What is known of each node's part in a job. ``names``: how to call peers, by peer id."""
@@ -40,16 +43,17 @@ class JobWatch:
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
         self._names = dict(names or {})
         self._began: datetime | None = None
-        self._offered: set[str] = set()
         self.rows: dict[str, dict[str, str]] = {peer: {} for peer in self._names}
         self.phase = "submitted"
 
     def saw(self, event: EventView) -> None:
         """One more event; the same one again changes nothing."""
         self._began = self._began or _instant(event)
+        if event.kind == "drawn":
+            self.phase = "running"
+        elif event.peer is None:
+            self.phase = _PHASES.get(event.kind, event.text)
         if event.peer is None or event.kind == "offered":
-            self._offered |= {event.peer} if event.peer else set()
-            self.phase = event.text or event.kind.replace("_", " ")
             return
         row = self.rows.setdefault(event.peer, {})
         if event.kind in _CELLS:
@@ -62,6 +66,9 @@ class JobWatch:
     def settled(self, job: JobView) -> None:
         """The job as it ended: who agreed, and what no event told."""
         self.phase = job.state.replace("_", " ")
+        for peer, row in self.rows.items():
+            if job.draw is not None and row.get("bid", "").startswith(_GOOD) and peer not in job.draw.chosen:
+                row["running"] = "not chosen"
         for run in job.executions:
             row = self.rows.setdefault(run.peer, {})
             if run.lied is not None:

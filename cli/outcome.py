@@ -5,6 +5,7 @@ Does not live here: everything else about a job (``cli.describe``), exit codes (
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from cli import exits
@@ -17,6 +18,10 @@ ENDED = frozenset({"completed", "not_verified", "failed", "cancelled"})
 _AFTER_FAILURE = {
     "bids": "`{program} peers` shows who is there; ask for fewer with --concurrency and --min-bids, or wait longer with"
     " --bid-timeout",
+    "bids/data": "check the CID of -v and -i: too few nodes hold it",
+    "bids/resources": "ask for less with --cpu and --memory",
+    "bids/disk": "ask for less with --disk",
+    "bids/full": "the nodes are busy: submit it again later, or wait longer with --bid-timeout",
     "executions": "`{program} job describe {job}` shows what each node said",
     "time": "give it longer with --timeout; `{program} job describe {job}` shows what each node said",
     "hand_over": "submit it again; `{program} job describe {job}` shows who did not hand over what it had proposed",
@@ -73,7 +78,7 @@ def _why(job: JobView) -> tuple[str, ...]:
             lines.append(f"liar: {short_peer(run.peer)} won the vote and handed over something else: {run.lied}")
         elif run.agreed is False and job.verdict is not None and job.verdict.kind == "verified":
             lines.append(f"disagreed: {short_peer(run.peer)} ({run.peer})")
-        elif run.state == "failed" and job.state != "cancelled":
+        elif run.state == "failed" and job.state != "cancelled" and len(job.executions) > 1:
             lines.append(f"no result from {short_peer(run.peer)}: {run.code}: {run.reason}")
     if job.results is not None and job.results.exit_code not in (None, 0):
         lines.append(f"the program ended with exit code {job.results.exit_code}")
@@ -93,5 +98,12 @@ def _next_step(job: JobView) -> str:
     if job.state == "not_verified":
         return f"is the program deterministic? `{program()} job describe {name}` shows who said what"
     if job.failure is not None:
-        return _AFTER_FAILURE.get(job.failure.code, "").format(program=program(), job=name)
+        step = _AFTER_FAILURE.get(_cause(job), "") or _AFTER_FAILURE.get(job.failure.code, "")
+        return step.format(program=program(), job=name)
     return ""
+
+
+def _cause(job: JobView) -> str:
+    """Why bids were missing, if most nodes that declined had the same reason: ``bids/data``."""
+    declined = Counter(answer.code for answer in job.answers if answer.code is not None)
+    return f"bids/{declined.most_common(1)[0][0]}" if declined and job.failure and job.failure.code == "bids" else ""

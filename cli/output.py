@@ -55,7 +55,7 @@ def json_data(value: Any) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Rows of data: aligned on a terminal, separated by tabs (and without a head) for a program."""
-    if not sys.stdout.isatty():
+    if not redraws(sys.stdout):
         for row in rows:
             _write("\t".join(map(_one_line, row)))
         return
@@ -63,7 +63,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(*columns, box=None, pad_edge=False)
+    shown = Table(*columns, box=None, pad_edge=False, header_style="dim")
     for row in rows:
         shown.add_row(*(Text(_one_line(cell)) for cell in row))
     Console(highlight=False).print(shown)

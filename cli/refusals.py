@@ -7,6 +7,7 @@ from http import HTTPStatus
 import msgspec
 
 from cli.errors import Refused, SpecRefused
+from cli.output import program
 from node.api.views import Problem
 
 _OF_THE_SPEC = frozenset({"invalid_spec", "invalid_module"})
@@ -15,8 +16,8 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 _HINTS = {
     "not_signed_in": "compare the clocks of both machines; is it a Quorate node that answers there?",
-    "not_found": "`job list` shows your jobs; a job belongs to the key that submitted it (QUORATE_KEY)",
-    "conflict": "`job describe` shows its state",
+    "not_found": "`{program} job list` shows your jobs; a job belongs to the key that submitted it (QUORATE_KEY)",
+    "conflict": "`{program} job describe ID` shows its state",
     "too_many": "wait for jobs to end, or delete what you no longer need, and try again",
     "too_large": "make it smaller",
     "unavailable": "try again later, or at another node",
@@ -37,7 +38,9 @@ def refusal(status: int, content_type: str, body: bytes) -> Refused:
     at = f" at `{problem.path}`" if problem.path and problem.path not in problem.detail else ""
     kind = SpecRefused if problem.code in _OF_THE_SPEC else Refused
     detail = (problem.detail or problem.title)[:_WORDS_MAX]
-    return kind(f"{detail}{at}", _HINTS.get(problem.code, ""), code=problem.code, status=status)
+    return kind(
+        f"{detail}{at}", _HINTS.get(problem.code, "").format(program=program()), code=problem.code, status=status
+    )
 
 
 def _problem(content_type: str, body: bytes) -> Problem | None:
