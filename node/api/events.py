@@ -82,8 +82,6 @@ async def _stream(events: AsyncIterator[JobEvent], receive: Receive, send: Send)
         nursery.start_soon(_keep_alive, send)
         async for event in events:
             await _flush(send, frame(event))
-            if event.kind == "ended":
-                break
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

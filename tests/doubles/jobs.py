@@ -18,7 +18,7 @@ PEER = PeerId("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA")
 
 
 class FakeJobs:
-    """Implements ``node.requester.jobs.Jobs``. ``open_streams`` and ``waiting`` count calls under way."""
+    """Implements ``node.requester.jobs.Jobs``; ``open_streams`` and ``waiting`` are calls under way, for tests to see."""
 
     def __init__(self) -> None:
         self.records: dict[JobId, JobRecord] = {}
@@ -28,6 +28,7 @@ class FakeJobs:
         self.ends_at_once = False
         self.open_streams = 0
         self.waiting = 0
+        self.delivered = 0
         self._changed = trio.Event()
         self._counter = itertools.count(1)
 
@@ -134,4 +135,5 @@ class _Follower:
                 raise StopAsyncIteration
             await self._jobs._changed.wait()
         self._next += 1
+        self._jobs.delivered += 1
         return history[self._next - 1]

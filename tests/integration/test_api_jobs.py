@@ -217,6 +217,15 @@ def test_what_needs_no_token_and_what_does(tmp_path):
     serving(tmp_path, scenario)
 
 
+def test_a_page_that_points_its_own_name_here_is_refused(tmp_path):
+    async def scenario(node):
+        async with node.client() as http:
+            answer = await http.get("/v1/jobs", headers={"host": "evil.example:1234"})
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+    serving(tmp_path, scenario)
+
+
 def test_a_key_that_is_not_listed_is_told_which_line_to_add(tmp_path):
     (tmp_path / "clients").write_text(f"ed25519 {id_of(ALICE)} alice\n")
 

@@ -197,6 +197,7 @@ def test_a_reader_that_goes_away_ends_the_reading(tmp_path):
 def test_the_owner_deletes_the_results_and_keeps_the_receipt(tmp_path):
     async def scenario(node, http, job):
         folder = node.results.folder(node.jobs.records[job])
+        assert (await http.get(f"/v1/jobs/{job}/results")).status_code == 200
         assert (await http.delete(f"/v1/jobs/{job}/results")).status_code == 204
         assert not folder.exists()
         for path in ("results", "results/stdout"):

@@ -152,6 +152,10 @@ async def stuck(node, clients):
         client = clients.enter_context(socket.create_connection(where))
         client.sendall(request.encode())
     await until(lambda: node.jobs.open_streams == 2 and node.jobs.waiting)
+    before = 0
+    while node.jobs.delivered != before:  # until the kernel takes no more for the first reader
+        before = node.jobs.delivered
+        await trio.sleep(0.3)
 
 
 def test_the_end_of_the_node_waits_for_nobody(tmp_path):
