@@ -18,7 +18,7 @@ PEER = PeerId("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA")
 
 
 class FakeJobs:
-    """Implements ``node.requester.jobs.Jobs``; ``open_streams`` and ``waiting`` are calls under way, for tests to see."""
+    """Implements ``node.requester.jobs.Jobs``; ``open_streams`` and ``waiting`` count calls under way, for tests."""
 
     def __init__(self) -> None:
         self.records: dict[JobId, JobRecord] = {}
