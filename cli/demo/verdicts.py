@@ -9,8 +9,6 @@ from collections.abc import Mapping
 
 from node.api.views import GroupView, JobView
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
 
 def agreed(job: JobView) -> tuple[str, ...]:
     """Peers of the winning group; none without one."""
@@ -40,8 +38,8 @@ def _group_lines(job: JobView, names: Mapping[str, str]) -> list[str]:
     groups = _groups(job)
     votes = sum(len(group.peers) for group in groups)
     return [
-        f"  group {letter}: {len(group.peers)} of {votes}: {_named(group.peers, names)}  {group.hash}"
-        for letter, group in zip(LETTERS, groups, strict=False)
+        f"  group {number}: {len(group.peers)} of {votes}: {_named(group.peers, names)}  {group.hash}"
+        for number, group in enumerate(groups, 1)
     ]
 
 

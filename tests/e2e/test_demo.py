@@ -74,8 +74,8 @@ def test_two_liars_of_five_leave_no_result(home: Path) -> None:
 
     assert ended.exit_code == 3, ended.said
     assert "NOT VERIFIED" in ended.said
-    assert "group A: 3 of 5: node-1, node-2, node-3" in ended.said
-    assert "group B: 2 of 5: node-4 (liar), node-5 (liar)" in ended.said
+    assert "group 1: 3 of 5: node-1, node-2, node-3" in ended.said
+    assert "group 2: 2 of 5: node-4 (liar), node-5 (liar)" in ended.said
     assert ended.out == ""
     assert ended.left == []
 

@@ -52,8 +52,8 @@ def test_without_enough_votes_the_groups_are_shown_and_nobody_is_said_to_be_righ
 
     assert verdicts.lines(ended, NAMES) == (
         "NOT VERIFIED: 2 of 3 agree where 3 must",
-        "  group A: 2 of 3: node-1, node-2  h1:0",
-        "  group B: 1 of 3: node-3 (liar)  h1:1",
+        "  group 1: 2 of 3: node-1, node-2  h1:0",
+        "  group 2: 1 of 3: node-3 (liar)  h1:1",
     )
     assert (verdicts.agreed(ended), verdicts.disagreed(ended)) == ((), ())
 
