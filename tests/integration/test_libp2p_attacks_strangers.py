@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import resource
 import socket
 
 import pytest
@@ -63,14 +62,12 @@ def test_services_of_the_librarys_host_are_not_there_to_be_stuffed(protocol: str
     trio.run(main)
 
 
-def test_a_protocol_name_of_a_gigabyte_ends_the_connection_and_costs_nothing() -> None:
+def test_a_protocol_name_of_a_gigabyte_ends_the_connection_before_it_is_read() -> None:
     async def main() -> None:
-        async with victim() as node:
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            async with await connect(node) as stranger:
-                await stranger.send_all(MULTISTREAM + encode_uvarint(2**30))
+        async with victim(Timing()) as node, await connect(node) as stranger:
+            await stranger.send_all(MULTISTREAM + encode_uvarint(2**30))
+            with trio.fail_after(5):  # at once, not when its time to say who it is has run out
                 assert await ended(stranger) == MULTISTREAM
-            assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 * 1024
 
     trio.run(main)
 
@@ -121,7 +118,9 @@ def test_a_peer_that_sends_more_than_its_window_loses_the_connection() -> None:
 def test_a_frame_longer_than_any_window_is_not_read() -> None:
     async def main() -> None:
         async with victim(Timing()) as node, authenticated(node) as attacker:
-            await throw(attacker, YAMUX.pack(0, WINDOW, SYN, 1, 0) + YAMUX.pack(0, DATA, 0, 1, 2**31))
+            await throw(
+                attacker, YAMUX.pack(0, WINDOW, SYN, 1, 0) + YAMUX.pack(0, DATA, 0, 1, 2 * limits.STREAM_WINDOW_BYTES)
+            )
             with trio.fail_after(5):
                 await over(attacker)
 
@@ -207,6 +206,7 @@ async def _cut_up(address: str, piece: int, *, task_status: trio.TaskStatus[str]
             while data := await source.receive_some(65536):
                 for begin in range(0, len(data), piece):
                     await sink.send_all(data[begin : begin + piece])
+                    await trio.lowlevel.checkpoint()  # The reader's turn, so that it sees this segment alone.
             await sink.send_eof()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return

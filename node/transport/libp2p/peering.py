@@ -132,7 +132,7 @@ class Peering:
         peer = self._peers.get(link.peer)
         goes_on = peer is not None and _continues(peer.session, opening)
         if peer is not None and goes_on:
-            peer.session.resume(opening.received if opening.known else 0)
+            peer.session.resume(opening.received)
         else:
             peer = self._begin(link, Session(self._token(NONCE_BYTES), opening.nonce), peer)
         self._attach(peer, link)
