@@ -44,7 +44,7 @@ async def _served(server: MemoryTransport, sender: PeerId, request: BlobRequest)
         raise BlobRefused("too many blobs at once")
     server.serving[sender] = server.serving.get(sender, 0) + 1
     try:
-        blob = await server.receiver.blob(sender, request)
+        blob = await _served_blob(server, sender, request)
         try:
             yield blob
         finally:
@@ -54,6 +54,15 @@ async def _served(server: MemoryTransport, sender: PeerId, request: BlobRequest)
                     await close()
     finally:
         server.serving[sender] -= 1
+
+
+async def _served_blob(server: MemoryTransport, sender: PeerId, request: BlobRequest) -> Blob:
+    try:
+        return await server.receiver.blob(sender, request)
+    except BlobRefused:
+        raise
+    except NodeError as error:
+        raise BlobRefused("not available") from error
 
 
 class _Chunks:

@@ -10,7 +10,7 @@ import trio
 from contract.transports import EXECUTION, Party, Recorder, World, identity, numbered, parties, refuse, together
 
 from node import limits
-from node.errors import BlobRefused, PeerError, PeerGone, StorageError
+from node.errors import BlobRefused, MalformedMessage, PeerError, PeerGone, StorageError
 from node.messages import BlobRequest, FileWanted
 from node.model import PeerId
 from node.transport.base import Blob
@@ -113,12 +113,25 @@ class BlobContract:
 
         self.blob_test(refuse, check)
 
+    def test_a_service_that_fails_refuses_and_keeps_its_reasons_to_itself(self) -> None:
+        async def service(sender: PeerId, request: BlobRequest) -> Blob:
+            raise StorageError("/secret/path is gone")
+
+        async def check(reader: Party, server: Party) -> None:
+            with pytest.raises(BlobRefused, match="not available"):
+                async with reader.transport.fetch(server.id, wanted()):
+                    pytest.fail("there is no blob")
+            assert reader.heard.comings() == ["joined"]
+
+        self.blob_test(service, check)
+
     @pytest.mark.parametrize(
         "source",
         [
             pytest.param(
                 lambda: Source(b"half", then=StorageError("the disk is gone")), id="the far side's disk fails"
             ),
+            pytest.param(lambda: Source(b"half", then=MalformedMessage("of another")), id="its own source misbehaves"),
             pytest.param(lambda: Source(b"half"), id="the far side has less than it said"),
             pytest.param(lambda: Source(b"halfhalf", b"more"), id="the far side has more than it said"),
         ],

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 import trio
 
 from node import limits
-from node.errors import BlobRefused, MalformedMessage, NodeError, PeerError, PeerGone, StorageError
+from node.errors import BlobRefused, MalformedMessage, NodeError, PeerGone, StorageError
 from node.messages import BlobRequest, decode_request, encode
 from node.model import PeerId
 from node.transport.base import Blob, Receiver
@@ -104,9 +104,13 @@ async def _answer(talk: _Talk, receiver: Receiver, peer: PeerId, request: BlobRe
     except BlobRefused as refused:
         await talk.put(_refusal(str(refused)))
         return
+    except NodeError as error:
+        log.warning("blob not served", extra={"peer": peer, "reason": str(error)})
+        await talk.put(_refusal("not available"))
+        return
     try:
         await _send(talk, blob)
-    except PeerError:
+    except PeerGone:
         raise
     except NodeError as error:  # Ours; the reader sees the stream end without the marker.
         log.warning("blob broke off", extra={"peer": peer, "reason": str(error)})
