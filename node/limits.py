@@ -53,11 +53,13 @@ HAND_OVER_S = 900.0  # All winners together have this long to hand over; then th
 REASON_CHARS_MAX = 500  # Longer reasons of peers are cut.
 
 # --- compute ------------------------------------------------------------------------------------
-OFFERS_MAX = 4_096  # The oldest offer not taken up is forgotten.
+OFFER_BYTES_PER_REQUESTER = 4 * MiB  # Specs that we bid on; the oldest is forgotten. Also specs that we run: "full".
 OFFERS_CONSIDERED_PER_PEER = 64  # Offers with inputs being looked up; further ones are declined as full.
-EXECUTIONS_PER_REQUESTER = 256  # Further accepts of that requester fail with "busy".
+EXECUTIONS_PER_REQUESTER = 256  # Further accepts of that requester fail with "full".
 EXECUTIONS_WAITING_MAX = 256  # Waiting for room on this node; with more the node declines as full.
-RESULTS_KEPT_S = 3_600.0  # A proposal whose requester is silent for this long is deleted.
+RESULTS_KEPT_S = 3_600.0  # A result whose requester is silent for this long after its vote must be over is deleted.
+MODULE_FETCHES_MAX = 16  # Modules on their way here, one for each requester; further runs wait.
+MODULE_FETCH_S = 300.0  # A module that takes longer fails its run.
 INLINE_FILES_MAX = 1_024  # Results of more files do not, however small they are.
 INLINE_BYTES_MAX = 64 * KiB  # Results up to this travel in the control frame.
 

@@ -1,6 +1,7 @@
-"""Whether to bid: checks in the order of the reference system, the first that fails is the answer.
+"""Whether to bid; the first check that fails is the answer.
 
-Engine installed, verifier installed, data here, disk for it, resources within what a job may have, room at all.
+The spec keeps the rules that its requester should have checked; engine installed, verifier installed, resources within
+what a job may have, room at all; then, with a look at the disk, data here and disk for it.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from dataclasses import dataclass
 
 from node import limits
 from node.compute.capacity import Need, need_of, refusal
-from node.errors import StorageError
+from node.errors import InvalidSpec, StorageError
 from node.messages import Offer
 from node.model import DeclineCode, Input, JobSpec, cut
+from node.spec import completed
 from node.storage.base import Storage
 
 
@@ -38,6 +40,9 @@ class Abilities:
 def refused_at_sight(offer: Offer, able: Abilities, waiting: int) -> Refusal | None:
     """The checks that need no look at the disk. Pure."""
     spec = offer.spec
+    wrong = _broken_rule(offer)
+    if wrong is not None:
+        return Refusal("policy", wrong)
     engine = spec.engine.__struct_config__.tag
     if engine not in able.engines:
         return Refusal("engine", f"no {engine} engine here")
@@ -50,6 +55,16 @@ def refused_at_sight(offer: Offer, able: Abilities, waiting: int) -> Refusal | N
         return Refusal("resources", too_much)
     if waiting >= limits.EXECUTIONS_WAITING_MAX:
         return Refusal("full", f"{waiting} executions wait here already")
+    return None
+
+
+def _broken_rule(offer: Offer) -> str | None:
+    if offer.module_bytes > limits.MODULE_BYTES_MAX:
+        return f"its module has {offer.module_bytes} bytes, the limit is {limits.MODULE_BYTES_MAX}"
+    try:
+        completed(offer.spec)
+    except InvalidSpec as error:
+        return cut(f"its spec breaks the rules: {error}")
     return None
 
 

@@ -36,8 +36,12 @@ def need_of(resources: Resources, input_bytes: int = 0) -> Need:
 
 
 def job_limit(capacity: Capacity) -> Need:
-    """The most that one job may ask for."""
-    return Need(round(capacity.job_cpu * 1000), capacity.job_memory_bytes, capacity.job_disk_bytes)
+    """The most that one job may ask for; never more than there is, or it would wait for ever."""
+    return Need(
+        round(min(capacity.job_cpu, capacity.total_cpu) * 1000),
+        min(capacity.job_memory_bytes, capacity.total_memory_bytes),
+        min(capacity.job_disk_bytes, capacity.total_disk_bytes),
+    )
 
 
 def refusal(need: Need, limit: Need) -> str | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import trio
 
+from node import limits
 from node.ambient import Offload
 from node.errors import BlobRefused, CallerError, ExecutionFailed, InvalidModule, MalformedMessage, PeerGone
 from node.messages import ModuleWanted
@@ -17,31 +20,42 @@ from node.vault.modules import Modules, Upload
 
 
 class ModuleFetcher:
-    """Modules by hash; however many runs ask at once, one fetch is under way."""
+    """Modules by hash. From each requester one is fetched at a time, so that a slow one holds up its own runs alone."""
 
     def __init__(self, transport: Transport, modules: Modules, offload: Offload) -> None:
         self._transport = transport
         self._modules = modules
         self._offload = offload
-        self._under_way: dict[Sha256, trio.Event] = {}
+        self._under_way: dict[PeerId, trio.Event] = {}
+        self._places = trio.CapacityLimiter(limits.MODULE_FETCHES_MAX)
 
-    async def path(self, requester: PeerId, engine: WasmEngine) -> Path:
-        """Where the module lies. Raises ExecutionFailed (it cannot be had, or is another one), NoRoom."""
+    @asynccontextmanager
+    async def held(self, requester: PeerId, engine: WasmEngine) -> AsyncIterator[Path]:
+        """Where the module lies, for as long as the context. Raises ExecutionFailed (it cannot be had), NoRoom."""
         wanted = Sha256(engine.module)
-        while wanted in self._under_way:
-            await self._under_way[wanted].wait()
-        path = self._modules.path(wanted)
-        if path is not None:
-            return path
-        self._under_way[wanted] = trio.Event()
-        try:
-            await self._fetch(requester, wanted)
-        finally:
-            self._under_way.pop(wanted).set()
-        path = self._modules.path(wanted)
-        if path is None:
-            raise ExecutionFailed("module", "the module did not stay in the cache of this node")
+        with self._modules.held(wanted):
+            yield await self._path(requester, wanted)
+
+    async def _path(self, requester: PeerId, wanted: Sha256) -> Path:
+        while (path := await self._offload(self._modules.path, wanted)) is None:
+            under_way = self._under_way.get(requester)
+            if under_way is None:
+                await self._lead(requester, wanted)
+            else:
+                await under_way.wait()
         return path
+
+    async def _lead(self, requester: PeerId, wanted: Sha256) -> None:
+        done = self._under_way[requester] = trio.Event()
+        try:
+            async with self._places:
+                with trio.fail_after(limits.MODULE_FETCH_S):
+                    await self._fetch(requester, wanted)
+        except trio.TooSlowError as error:
+            raise ExecutionFailed("module", f"its requester took {limits.MODULE_FETCH_S:g} s to send it") from error
+        finally:
+            del self._under_way[requester]
+            done.set()
 
     async def _fetch(self, requester: PeerId, wanted: Sha256) -> None:
         upload = await self._offload(self._modules.upload)
@@ -51,7 +65,8 @@ class ModuleFetcher:
         except (PeerGone, BlobRefused, MalformedMessage, CallerError, InvalidModule) as error:
             raise ExecutionFailed("module", f"the module cannot be had from its requester: {error}") from error
         finally:
-            upload.abandon()
+            with trio.CancelScope(shield=True):  # Two system calls.
+                await self._offload(upload.abandon)
 
     async def _stream(self, requester: PeerId, wanted: Sha256, upload: Upload) -> None:
         async with self._transport.fetch(requester, ModuleWanted(wanted, upload.size)) as blob:
@@ -62,4 +77,4 @@ class ModuleFetcher:
         if upload.sha256 != wanted:
             raise ExecutionFailed("module", "what the requester sent is not the module that the job names")
         await self._offload(upload.finish)
-        await self._offload(self._modules.trim, frozenset({wanted}))
+        await self._offload(self._modules.trim)

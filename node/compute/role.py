@@ -7,7 +7,6 @@ for too long. Nothing of a result leaves this node before its requester has said
 from __future__ import annotations
 
 import logging
-from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
@@ -16,6 +15,7 @@ import trio
 from node import limits
 from node.alarms import Alarms
 from node.ambient import Ambient
+from node.compute.account import Account
 from node.compute.admission import Abilities, Refusal, refused_at_sight, refused_for_data
 from node.compute.capacity import Ledger, need_of
 from node.compute.run import Bench, Execution, run
@@ -33,22 +33,20 @@ from node.messages import (
     Offer,
     Proposed,
     Release,
-    Results,
     Started,
 )
 from node.model import ExecutionId, JobId, PeerId
 from node.transport.base import Blob, Transport
 from node.transport.files import file_blob
-from node.verifier.manifest import render_sized
+from node.verifier.proposal import sealing_key_for
 
 log = logging.getLogger("quorate.compute")
 
 _Work = Callable[[], Awaitable[object]]
 
 Inbound = Offer | Accept | BidRejected | HandOver | Release
-# Each offer that is looked at, each execution and each clearing of one is one piece of work.
-_WORK_MAX = limits.PEERS_MAX * (limits.OFFERS_CONSIDERED_PER_PEER + 2 * limits.EXECUTIONS_PER_REQUESTER)
-_MANIFEST_INLINE_MAX = limits.FRAME_BYTES_MAX // 4
+# Each offer that is looked at, each execution and each clearing is one piece of work; we are our own requester too.
+_WORK_MAX = (limits.PEERS_MAX + 1) * (limits.OFFERS_CONSIDERED_PER_PEER + 2 * limits.EXECUTIONS_PER_REQUESTER)
 
 
 class Compute:
@@ -61,30 +59,36 @@ class Compute:
         self._ledger = ledger
         self._ambient = ambient
         self._alarms = Alarms()
-        self._offers: OrderedDict[tuple[PeerId, JobId], Offer] = OrderedDict()
-        self._given: dict[ExecutionId, Execution] = {}
-        self._considering: Counter[PeerId] = Counter()
+        self._accounts: dict[PeerId, Account] = {}
+        self._given: dict[ExecutionId, Execution] = {}  # until nothing of them is left here
         self._work_in, self._work = trio.open_memory_channel[_Work](_WORK_MAX)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """The whole life; cancelling it ends every workload and deletes what they left."""
+        """The whole life; cancelling it ends every workload and deletes what they left. Raises OperatorError."""
         await self._ambient.offload(self._bench.sweep)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._alarms.run)
-            for engine in self._bench.engines.values():
-                nursery.start_soon(engine.serve)
-            task_status.started()
-            async for work in self._work:
-                nursery.start_soon(work)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._alarms.run)
+                for engine in self._bench.engines.values():
+                    nursery.start_soon(engine.serve)
+                task_status.started()
+                async for work in self._work:
+                    nursery.start_soon(work)
+        finally:
+            with trio.CancelScope(shield=True):  # Bounded by what all runs together may write.
+                await self._ambient.offload(self._bench.sweep)
 
     # What the network says ---------------------------------------------------------------------
 
     def left(self, peer: PeerId) -> None:
         """Nobody waits for what that requester ordered."""
-        for key in [key for key in self._offers if key[0] == peer]:
-            del self._offers[key]
+        account = self._accounts.get(peer)
+        if account is None:
+            return
+        account.leave()
         for given in [given for given in self._given.values() if given.requester == peer]:
             self._release(given)
+        self._forget_unused(peer, account)
 
     def received(self, sender: PeerId, message: Inbound) -> None:
         """One message of a requester."""
@@ -94,7 +98,7 @@ class Compute:
             case Accept(job, shard, execution):
                 self._accepted(sender, JobId(job), shard, ExecutionId(execution))
             case BidRejected(job):
-                self._offers.pop((sender, JobId(job)), None)
+                self._rejected(sender, JobId(job))
             case HandOver(execution):
                 self._hand_over(sender, ExecutionId(execution))
             case Release(execution):
@@ -105,38 +109,42 @@ class Compute:
     async def blob(self, sender: PeerId, request: ManifestWanted | FileWanted) -> Blob:
         """A piece of a result that won. Raises BlobRefused."""
         given = self._of(sender, ExecutionId(request.execution))
-        if given is None or given.state != "won" or given.tree is None:
+        if given is None or given.state != "won" or given.results is None:
             raise BlobRefused("no result of yours that has won is here")
-        tree = given.tree
-        if isinstance(request, ManifestWanted):
-            body = render_sized(tree.manifest, tree.sizes)
-            return Blob(len(body), _pieces(body))
-        if request.index >= len(tree.manifest.lines):
-            raise BlobRefused(f"the manifest has {len(tree.manifest.lines)} lines")
-        name = tree.manifest.lines[request.index].name.partition("/")[2]
-        path = self._bench.folder(given.execution) / name
-        return await file_blob(path, request.offset, self._ambient.offload)
+        results = given.results
+        if isinstance(request, FileWanted):
+            name = await self._ambient.offload(results.name, request.index)
+            path = self._bench.folder(given.execution) / name
+            return await file_blob(path, request.offset, self._ambient.offload)
+        if isinstance(results.listed, bytes):
+            return Blob(len(results.listed), _pieces(results.listed))
+        return await file_blob(results.listed, 0, self._ambient.offload)
 
     # Offers ------------------------------------------------------------------------------------
 
     def _offered(self, sender: PeerId, offer: Offer) -> None:
-        refused = refused_at_sight(offer, self._able, self._ledger.waiting)
+        account = self._accounts.get(sender)
+        considering = 0 if account is None else account.considering
+        refused = _refused_for_key(sender) or refused_at_sight(offer, self._able, self._ledger.waiting)
         if refused is not None:
             self._decline(sender, offer, refused)
         elif not offer.spec.inputs:
             self._bid(sender, offer)
-        elif self._considering[sender] >= limits.OFFERS_CONSIDERED_PER_PEER:
+        elif considering >= limits.OFFERS_CONSIDERED_PER_PEER:
             self._decline(sender, offer, Refusal("full", "too many offers of yours are being looked at"))
         else:
-            self._considering[sender] += 1
-            self._begin(partial(self._consider, sender, offer))
+            self._account(sender).considering += 1
+            self._begin(partial(self._consider, sender, offer, self._account(sender).session))
 
-    async def _consider(self, sender: PeerId, offer: Offer) -> None:
+    async def _consider(self, sender: PeerId, offer: Offer, session: int) -> None:
+        account = self._accounts[sender]
         try:
             refused = await refused_for_data(offer.spec, self._able)
         finally:
-            self._considering[sender] -= 1
-            self._considering += Counter()  # Forgets who has none.
+            account.considering -= 1
+            self._forget_unused(sender, account)
+        if account.session != session:
+            return  # It has left since, and the offer with it.
         if refused is not None:
             self._decline(sender, offer, refused)
         else:
@@ -147,24 +155,31 @@ class Compute:
         self._transport.send(sender, Decline(offer.job, refused.code, refused.reason))
 
     def _bid(self, sender: PeerId, offer: Offer) -> None:
-        self._offers[sender, JobId(offer.job)] = offer
-        if len(self._offers) > limits.OFFERS_MAX:
-            self._offers.popitem(last=False)
+        self._account(sender).bid_on(offer)
         log.info("bid", extra={"job": offer.job, "requester": sender})
         self._transport.send(sender, Bid(offer.job))
+
+    def _rejected(self, sender: PeerId, job: JobId) -> None:
+        account = self._accounts.get(sender)
+        if account is not None:
+            account.take(job)
+            self._forget_unused(sender, account)
 
     # Executions --------------------------------------------------------------------------------
 
     def _accepted(self, sender: PeerId, job: JobId, shard: int, execution: ExecutionId) -> None:
-        offer = self._offers.pop((sender, job), None)
-        if offer is None or execution in self._given:
+        account = self._accounts.get(sender)
+        offer = None if account is None else account.take(job)
+        if account is None or offer is None or execution in self._given:
             return  # A repeated accept finds nothing to start.
-        mine = sum(1 for given in self._given.values() if given.requester == sender)
-        if mine >= limits.EXECUTIONS_PER_REQUESTER:
-            reason = f"{mine} executions of yours are here already"
-            self._transport.send(sender, Failed(execution, "full", reason))
+        full = account.refusal(offer.spec)
+        if full is not None:
+            self._transport.send(sender, Failed(execution, "full", full))
+            self._forget_unused(sender, account)
             return
-        given = Execution(execution, sender, job, shard, offer)
+        account.begin(offer.spec)
+        vote_by = trio.current_time() + offer.spec.timeout_s + limits.REPLY_S
+        given = Execution(execution, sender, account, shard, offer, vote_by)
         self._given[execution] = given
         if self._ledger.ask(execution, need_of(offer.spec.resources)):
             given.room.set()
@@ -174,15 +189,15 @@ class Compute:
         answer: Proposed | Failed | None = None
         with given.scope:
             answer = await run(self._bench, given, partial(self._started, given))
-        released = self._given.get(given.execution) is not given
-        if isinstance(answer, Proposed) and not released:
-            self._start(self._ledger.keep_disk(given.execution, given.tree.total_bytes if given.tree else 0))
-            given.kept = self._alarms.after(limits.RESULTS_KEPT_S, partial(self._release, given))
+        if isinstance(answer, Proposed) and given.state != "released":
+            assert given.results is not None
+            given.state = "proposed"
+            self._start(self._ledger.keep_disk(given.execution, given.results.disk_bytes))
+            kept_s = max(0.0, given.vote_by - trio.current_time()) + limits.RESULTS_KEPT_S
+            given.expiry = self._alarms.after(kept_s, partial(self._release, given))
             self._tell(given, answer)
             return
-        self._given.pop(given.execution, None)
-        self._ledger.withdraw(given.execution)
-        if isinstance(answer, Failed) and not released:
+        if isinstance(answer, Failed) and given.state != "released":
             self._tell(given, answer)
         await self._clear(given)
 
@@ -196,28 +211,30 @@ class Compute:
 
     def _hand_over(self, sender: PeerId, execution: ExecutionId) -> None:
         given = self._of(sender, execution)
-        if given is None or given.tree is None:
+        if given is None or given.results is None:
             self._transport.send(sender, NoResults(execution, "this node no longer has the results"))
-            return
-        given.state = "won"
-        log.info("won", extra={"execution": execution, "job": given.job})
-        self._transport.send(sender, _answer(given))
+        elif given.state == "proposed":  # Once: a repeated one would have us send it all again.
+            given.state = "won"
+            log.info("won", extra={"execution": execution, "job": given.job})
+            self._transport.send(sender, given.results.handed_over)
 
     def _release(self, given: Execution) -> None:
-        """Stop it if it runs, delete what is kept; the work itself frees what it reserved when it has ended."""
-        if self._given.pop(given.execution, None) is not given:
+        """Stop it if it runs, delete what is kept. Its id stays taken until nothing of it is left."""
+        if given.state == "released":
             return
+        given.state = "released"
         self._ledger.withdraw(given.execution)
         given.scope.cancel()
-        if given.kept is not None:  # Else its work is under way, and clears up behind itself.
-            given.kept.cancel()
+        if given.expiry is not None:  # Else its work is under way, and clears up behind itself.
+            given.expiry.cancel()
             self._begin(partial(self._clear, given))
 
     async def _clear(self, given: Execution) -> None:
+        self._ledger.withdraw(given.execution)
         await self._bench.clear(given.execution)
-        self._free(given)
-
-    def _free(self, given: Execution) -> None:
+        del self._given[given.execution]
+        given.account.end(given.spec)
+        self._forget_unused(given.requester, given.account)
         self._start(self._ledger.give_back(given.execution))
 
     def _start(self, executions: tuple[ExecutionId, ...]) -> None:
@@ -226,7 +243,16 @@ class Compute:
 
     def _of(self, sender: PeerId, execution: ExecutionId) -> Execution | None:
         given = self._given.get(execution)
-        return given if given is not None and given.requester == sender else None
+        return given if given is not None and given.requester == sender and given.state != "released" else None
+
+    # Bookkeeping -------------------------------------------------------------------------------
+
+    def _account(self, requester: PeerId) -> Account:
+        return self._accounts.setdefault(requester, Account())
+
+    def _forget_unused(self, requester: PeerId, account: Account) -> None:
+        if account.is_unused and self._accounts.get(requester) is account:
+            del self._accounts[requester]
 
     def _begin(self, work: _Work) -> None:
         try:
@@ -235,13 +261,13 @@ class Compute:
             raise AssertionError("more work than offers and executions can give") from error
 
 
-def _answer(given: Execution) -> Results:
-    assert given.tree is not None
-    tree = given.tree
-    manifest = tree.manifest.render()
-    if len(manifest) > _MANIFEST_INLINE_MAX or len(tree.sizes) > limits.INLINE_FILES_MAX:
-        return Results(given.execution, None, None, None)
-    return Results(given.execution, manifest, tree.sizes, tree.contents)
+def _refused_for_key(requester: PeerId) -> Refusal | None:
+    """Not every key that can sign can be sealed to, and then its executions could never propose."""
+    try:
+        sealing_key_for(requester)
+    except ValueError as error:
+        return Refusal("policy", str(error))
+    return None
 
 
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:

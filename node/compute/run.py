@@ -6,7 +6,7 @@ Lives here: the straight line of one run. Does not live here: whom to tell (``no
 
 from __future__ import annotations
 
-import shutil
+import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -18,36 +18,47 @@ import trio
 from node import limits
 from node.alarms import Alarm
 from node.ambient import Ambient
+from node.compute.account import Account
+from node.compute.kept import Kept, kept
 from node.compute.modules import ModuleFetcher
-from node.errors import DriverUnavailable, ExecutionFailed, NoRoom, StorageError
+from node.errors import DriverUnavailable, ExecutionFailed, NoRoom, OperatorError, StorageError
 from node.executor.base import Executor, Mount, RunLimits, Task
 from node.identity import Identity
 from node.messages import Failed, Offer, Proposed
-from node.model import EXIT_CODE, ExecutionId, FailureCode, JobId, JobSpec, PeerId, cut
+from node.model import EXIT_CODE, DirHash, ExecutionId, FailureCode, JobId, JobSpec, PeerId, cut
+from node.removal import remove
 from node.storage.base import Storage
-from node.verifier.dirhash import HashedTree, hash_tree
+from node.verifier.dirhash import hash_tree
 from node.verifier.proposal import Statement, seal, sealing_key_for
+
+log = logging.getLogger("quorate.compute")
 
 
 @dataclass(slots=True, eq=False)
 class Execution:
-    """One execution that this node was given, until its requester releases it."""
+    """One execution that this node was given, until nothing of it is left here."""
 
     execution: ExecutionId
     requester: PeerId
-    job: JobId
+    account: Account
     shard: int
     offer: Offer
+    vote_by: float  # trio's clock; when its requester will have closed the vote
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     room: trio.Event = field(default_factory=trio.Event)
-    state: Literal["running", "proposed", "won"] = "running"
-    tree: HashedTree | None = None
-    kept: Alarm | None = None  # rings when nobody asked for the results in time
+    state: Literal["running", "proposed", "won", "released"] = "running"
+    results: Kept | None = None
+    expiry: Alarm | None = None  # rings when nobody asked for the results in time
 
     @property
     def spec(self) -> JobSpec:
         """What to run."""
         return self.offer.spec
+
+    @property
+    def job(self) -> JobId:
+        """What it is a run of."""
+        return JobId(self.offer.job)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +76,22 @@ class Bench:
         """Where an execution writes; named before it exists."""
         return self.scratch / execution
 
+    def list_of(self, execution: ExecutionId) -> Path:
+        """Where a long list of its files lies."""
+        return self.scratch / f"{execution}.list"
+
     def sweep(self) -> None:
-        """Remove what a crash left. Blocking."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
-        self.scratch.mkdir(mode=0o700, parents=True)
+        """Remove what was left by then, by a crash or by an orderly end. Blocking. Raises OperatorError."""
+        try:
+            remove(self.scratch)
+            self.scratch.mkdir(mode=0o700, parents=True)
+        except OSError as error:
+            raise OperatorError(f"{self.scratch} cannot be used: {error.strerror}") from error
 
     async def clear(self, execution: ExecutionId) -> None:
         """Delete what an execution left, even while being cancelled."""
         with trio.CancelScope(shield=True):  # Deleting is bounded by the limits of the run.
-            await self.ambient.offload(_remove, self.folder(execution))
+            await self.ambient.offload(_remove, self.folder(execution), self.list_of(execution))
 
 
 async def run(bench: Bench, given: Execution, started: Callable[[], None]) -> Proposed | Failed:
@@ -81,7 +99,7 @@ async def run(bench: Bench, given: Execution, started: Callable[[], None]) -> Pr
     try:
         with trio.fail_after(given.spec.timeout_s):
             await given.room.wait()
-            tree = await _results(bench, given, started)
+            results = await _results(bench, given, started)
     except trio.TooSlowError:
         return _failed(given, "time", f"over its limit of {given.spec.timeout_s:g} s; raise it with --timeout")
     except ExecutionFailed as error:
@@ -92,24 +110,23 @@ async def run(bench: Bench, given: Execution, started: Callable[[], None]) -> Pr
         return _failed(given, "full", str(error))
     except DriverUnavailable as error:
         return _failed(given, "internal", str(error))
-    given.tree = tree
-    given.state = "proposed"
-    return Proposed(given.execution, _sealed(bench, given, tree))
+    given.results = results
+    return Proposed(given.execution, _sealed(bench, given, results.hash))
 
 
-async def _results(bench: Bench, given: Execution, started: Callable[[], None]) -> HashedTree:
+async def _results(bench: Bench, given: Execution, started: Callable[[], None]) -> Kept:
     spec, folder = given.spec, bench.folder(given.execution)
-    module = await bench.modules.path(given.requester, spec.engine)
     async with AsyncExitStack() as prepared:
+        module = await prepared.enter_async_context(bench.modules.held(given.requester, spec.engine))
         mounts = []
         for ref in spec.inputs:
             assert bench.storage is not None, "bid without storage"
             mounts.append(Mount(await prepared.enter_async_context(bench.storage.prepared(ref)), ref.path))
-        await bench.ambient.offload(folder.mkdir, 0o700)
+        await bench.ambient.offload(_made, folder)
         started()
         task = _task(given, module, tuple(mounts))
         exit_code = await bench.engines[_engine_name(spec)].run(task, folder)
-    return await bench.ambient.offload(_hashed, folder, exit_code, spec.resources.disk_bytes)
+    return await bench.ambient.offload(_hashed, bench, given, exit_code)
 
 
 def _engine_name(spec: JobSpec) -> str:
@@ -135,19 +152,31 @@ def _task(given: Execution, module: Path, inputs: tuple[Mount, ...]) -> Task:
     )
 
 
-def _hashed(folder: Path, exit_code: int, bytes_max: int) -> HashedTree:
-    (folder / EXIT_CODE).write_text(str(exit_code))
-    return hash_tree(folder, files_max=limits.RESULT_FILES_MAX, bytes_max=bytes_max)
+def _made(folder: Path) -> None:
+    try:
+        folder.mkdir(0o700)
+    except OSError as error:
+        raise NoRoom(f"no folder for the run can be made: {error.strerror}") from error
 
 
-def _sealed(bench: Bench, given: Execution, tree: HashedTree) -> bytes:
+def _hashed(bench: Bench, given: Execution, exit_code: int) -> Kept:
+    folder = bench.folder(given.execution)
+    try:
+        (folder / EXIT_CODE).write_text(str(exit_code))
+    except OSError as error:
+        raise NoRoom(f"the exit code cannot be kept: {error.strerror}") from error
+    tree = hash_tree(folder, files_max=limits.RESULT_FILES_MAX, bytes_max=given.spec.resources.disk_bytes)
+    return kept(given.execution, tree, bench.list_of(given.execution))
+
+
+def _sealed(bench: Bench, given: Execution, result: DirHash) -> bytes:
     statement = Statement(
         job=given.job,
         shard=given.shard,
         execution=given.execution,
         node=bench.identity.peer_id,
         requester=given.requester,
-        hash=tree.manifest.h1(),
+        hash=result,
         salt=bench.ambient.token(32).hex(),
     )
     return seal(bench.identity, sealing_key_for(given.requester), statement)
@@ -164,5 +193,9 @@ def _known(code: str) -> FailureCode:
     raise AssertionError(f"an executor failed with the unknown code {code!r}")
 
 
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+def _remove(folder: Path, listed: Path) -> None:
+    try:
+        remove(folder)
+        listed.unlink(missing_ok=True)
+    except OSError as error:  # The sweep at the next start tries again.
+        log.warning("not_removed", extra={"folder": str(folder), "reason": error.strerror})

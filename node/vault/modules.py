@@ -1,7 +1,8 @@
 """Uploaded WASM modules, by the sha256 of their bytes. Blocking; called through Offload.
 
 ``modules/<sha256>.wasm`` in the data folder: the requester's store and the compute node's cache in one. Which client
-may use which module is the journal's to know. The module used longest ago goes when the cache is over its limit.
+may use which module is the journal's to know. The module used longest ago goes when the cache is over its limit, but
+none that a job or a run holds: so no requester can push out what the jobs of this node's own clients need.
 """
 
 from __future__ import annotations
@@ -10,20 +11,25 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from node import limits
-from node.errors import InvalidModule, NoRoom, TooLarge
+from node.errors import InvalidModule, NoRoom, OperatorError, TooLarge
 from node.model import Sha256
 
 _MAGIC = b"\0asm\x01\0\0\0"
 
 
 class Upload:
-    """A module on its way in: bytes to a temporary name, hashed as they come."""
+    """A module on its way in: bytes to a temporary name, hashed as they come. Making one raises NoRoom."""
 
     def __init__(self, folder: Path, bytes_max: int) -> None:
-        handle, name = tempfile.mkstemp(prefix=".incoming-", dir=folder)
+        try:
+            handle, name = tempfile.mkstemp(prefix=".incoming-", dir=folder)
+        except OSError as error:
+            raise NoRoom(f"the module cannot be kept: {error.strerror}") from error
         self._file = os.fdopen(handle, "wb")
         self._path = Path(name)
         self._folder = folder
@@ -65,53 +71,90 @@ class Upload:
         return sha256
 
     def abandon(self) -> None:
-        """Leave nothing behind; after ``finish`` it does nothing."""
+        """Leave nothing behind; after ``finish`` it does nothing. What cannot be removed is left to the next start."""
         with contextlib.suppress(OSError):
             self._file.close()
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
 
 class Modules:
-    """The folder of modules."""
+    """The folder of modules. Making it raises OperatorError when the folder cannot be used."""
 
     def __init__(self, folder: Path, cache_bytes: int = limits.MODULE_CACHE_BYTES) -> None:
         self._folder = folder
         self._cache_bytes = cache_bytes
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for left_over in folder.glob(".incoming-*"):
-            left_over.unlink(missing_ok=True)
+        self._held: Counter[Sha256] = Counter()
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for left_over in folder.glob(".incoming-*"):
+                left_over.unlink(missing_ok=True)
+        except OSError as error:
+            raise OperatorError(f"{folder} cannot be used: {error.strerror}") from error
 
     def upload(self) -> Upload:
-        """Begin an upload; the caller finishes or abandons it."""
+        """Begin an upload; the caller finishes or abandons it. Raises NoRoom."""
         return Upload(self._folder, limits.MODULE_BYTES_MAX)
 
     def path(self, sha256: Sha256) -> Path | None:
-        """Where the module lies, marked as used now; None when it is not here."""
+        """Where the module lies, marked as used now; None when it is not here, or not to be read."""
         path = self._folder / f"{sha256}.wasm"
         try:
             os.utime(path)
         except FileNotFoundError:
             return None
+        except OSError:  # A disk that has become read-only: it can still be used.
+            return path if os.path.exists(path) else None
         return path
 
     def size(self, sha256: Sha256) -> int | None:
-        """Its length in bytes; None when it is not here."""
+        """Its length in bytes, marked as used now; None when it is not here."""
         path = self.path(sha256)
-        return None if path is None else path.stat().st_size
+        try:
+            return None if path is None else path.stat().st_size
+        except OSError:
+            return None
 
-    def trim(self, keep: frozenset[Sha256]) -> None:
-        """Delete the modules used longest ago until the folder is within its limit, but none of ``keep``."""
-        entries = sorted(
-            ((entry.stat(), Path(entry.path)) for entry in os.scandir(self._folder) if entry.name.endswith(".wasm")),
-            key=lambda item: item[0].st_mtime_ns,
-        )
-        total = sum(stat.st_size for stat, _ in entries)
-        for stat, path in entries:
+    @contextlib.contextmanager
+    def held(self, sha256: Sha256) -> Iterator[None]:
+        """Keep ``trim`` from deleting the module for as long as the context. In the event loop's thread."""
+        self.hold(sha256)
+        try:
+            yield
+        finally:
+            self.let_go(sha256)
+
+    def hold(self, sha256: Sha256) -> None:
+        """Keep ``trim`` from deleting it until ``let_go`` was called as often. In the event loop's thread."""
+        self._held[sha256] += 1
+
+    def let_go(self, sha256: Sha256) -> None:
+        """The end of one ``hold``."""
+        self._held[sha256] -= 1
+        if not self._held[sha256]:
+            del self._held[sha256]
+
+    def trim(self, keep: frozenset[Sha256] = frozenset()) -> None:
+        """Delete the modules used longest ago until the folder is within its limit, but none of ``keep`` or held."""
+        entries = sorted(_entries(self._folder))
+        total = sum(size for _, size, _ in entries)
+        for _, size, path in entries:
             if total <= self._cache_bytes:
                 return
-            if path.stem not in keep:
-                path.unlink(missing_ok=True)
-                total -= stat.st_size
+            if path.stem not in keep and path.stem not in self._held:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+                    total -= size
+
+
+def _entries(folder: Path) -> Iterator[tuple[int, int, Path]]:
+    """When used (ns), bytes and path of each module; another thread may be making room at the same time."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".wasm"):
+                with contextlib.suppress(FileNotFoundError):
+                    found = entry.stat()
+                    yield found.st_mtime_ns, found.st_size, Path(entry.path)
 
 
 def check_head(head: bytes, *, whole: bool) -> None:

@@ -1,0 +1,71 @@
+"""What a node knows of a result that it keeps until its requester has decided.
+
+A short list of files stays in memory, with the files themselves where they are small; a long one lies on disk beside
+the results, so that a result of a hundred thousand files costs no more memory than their positions in that list.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+from node import limits
+from node.errors import BlobRefused, ExecutionFailed, NoRoom
+from node.messages import Results
+from node.model import DirHash, ExecutionId
+from node.verifier.dirhash import HashedTree
+from node.verifier.manifest import render_sized
+
+MANIFEST_INLINE_MAX = limits.FRAME_BYTES_MAX // 4
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One result. ``handed_over`` is what its requester is answered when it has won."""
+
+    hash: DirHash
+    disk_bytes: int
+    handed_over: Results
+    listed: bytes | Path  # the sized manifest, or where it lies
+    starts: array[int]  # where each line of it begins
+
+    def name(self, index: int) -> str:
+        """The path of a file, relative to the results. Blocking. Raises BlobRefused."""
+        if index >= len(self.starts):
+            raise BlobRefused(f"the manifest has {len(self.starts)} lines")
+        _, _, line = self._line(self.starts[index]).decode().partition(" ")
+        return line[66:-1].partition("/")[2]
+
+    def _line(self, start: int) -> bytes:
+        if isinstance(self.listed, bytes):
+            return self.listed[start : self.listed.index(b"\n", start) + 1]
+        try:
+            with self.listed.open("rb") as file:
+                file.seek(start)
+                return file.readline()
+        except OSError as error:
+            raise BlobRefused("the manifest cannot be read any more") from error
+
+
+def kept(execution: ExecutionId, tree: HashedTree, beside: Path) -> Kept:
+    """What to remember of a tree; ``beside`` is where a long list of its files goes. Blocking.
+
+    Raises ExecutionFailed for a list that is longer than any requester takes, NoRoom.
+    """
+    manifest = tree.manifest.render()
+    sized = render_sized(tree.manifest, tree.sizes)
+    starts = array("Q", accumulate((len(line) + 1 for line in sized.split(b"\n")[:-1]), initial=0))
+    starts.pop()  # The end of the last line.
+    if len(manifest) <= MANIFEST_INLINE_MAX and len(tree.sizes) <= limits.INLINE_FILES_MAX:
+        answer = Results(execution, manifest, tree.sizes, tree.contents)
+        return Kept(tree.manifest.h1(), tree.total_bytes, answer, sized, starts)
+    if len(sized) > limits.MANIFEST_BYTES_MAX:
+        raise ExecutionFailed("output", f"the names of its files take {len(sized)} bytes; write fewer, or shorter ones")
+    try:
+        beside.write_bytes(sized)
+    except OSError as error:
+        raise NoRoom(f"the list of result files cannot be kept: {error.strerror}") from error
+    answer = Results(execution, None, None, None)
+    return Kept(tree.manifest.h1(), tree.total_bytes + len(sized), answer, beside, starts)

@@ -1,0 +1,136 @@
+"""Requesters that repeat themselves, reuse names, ask for what cannot be: the compute node goes on."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+import trio
+from doubles.peers import identity, peer
+from doubles.requesters import HandmadeRequester
+from sim.cluster import cluster, says, simulate, spec
+
+from node import messages as m
+from node.executor.scripted import Play
+from node.model import Output
+
+HOSTILE = 7
+EXECUTION = "e" * 32
+
+
+def play(scenario, script=None):
+    """Run a scenario of a hostile requester against node 0, and then a job there, which has to work as ever."""
+
+    async def main():
+        async with cluster(1) as nodes:
+            await nodes.start(script or says(b"r", takes_s=0.0))
+            hostile = HandmadeRequester(identity(HOSTILE), nodes.network.join(peer(HOSTILE)))
+            await nodes.nursery.start(hostile.run, nodes.transports[0].addresses[0])
+            await scenario(hostile, nodes)
+            nodes.network.lose(peer(0), peer(HOSTILE))
+            await trio.sleep(10)
+            record = await nodes.submit(spec("noop"))
+            assert record.state == "completed"
+            await trio.sleep(10)
+            assert not list((nodes.folder / "0/scratch").iterdir())
+
+    simulate(main)
+
+
+def test_an_execution_id_that_is_given_again_while_it_is_cleared_up_changes_nothing():
+    async def scenario(hostile, nodes):
+        jobs = [hostile.offer(spec("noop")) for _ in range(3)]
+        await hostile.hears(m.Bid, job=jobs[2])
+        for job in jobs:
+            hostile.say(m.Accept(job, 0, EXECUTION), m.Release(EXECUTION))
+        await trio.sleep(5)
+
+    play(scenario, says(b"r", takes_s=30.0))
+
+
+@pytest.mark.parametrize("state", ["running", "proposed"])
+def test_everything_said_twice_in_any_state_is_nothing(state):
+    async def scenario(hostile, nodes):
+        job = await hostile.given(spec("noop"), EXECUTION)
+        await hostile.hears(m.Started if state == "running" else m.Proposed, execution=EXECUTION)
+        for message in (m.Accept(job, 0, EXECUTION), m.HandOver(EXECUTION), m.Release(EXECUTION), m.BidRejected(job)):
+            hostile.say(message, message)
+        await trio.sleep(60)
+
+    play(scenario, says(b"r", takes_s=30.0))
+
+
+SPECS = {
+    "an output where the exit code goes": {"outputs": (Output(name="exitCode", path="/o"),)},
+    "an output where stdout goes": {"outputs": (Output(name="stdout", path="/o"),)},
+    "two outputs of one name": {"outputs": (Output(name="a", path="/o"), Output(name="a", path="/p"))},
+}
+
+
+@pytest.mark.parametrize("what", SPECS.values(), ids=SPECS.keys())
+def test_a_spec_that_no_requester_may_send_is_declined(what):
+    async def scenario(hostile, nodes):
+        job = hostile.offer(msgspec.structs.replace(spec("noop"), **what))
+        answer = await hostile.hears(m.Bid | m.Decline, job=job)
+        assert isinstance(answer, m.Decline)
+        assert answer.code == "policy"
+
+    play(scenario)
+
+
+def test_a_tree_too_deep_to_walk_is_removed_all_the_same():
+    async def scenario(hostile, nodes):
+        await hostile.given(spec("noop"), EXECUTION)
+        await hostile.hears(m.Started, execution=EXECUTION)
+        deep = nodes.folder / "0/scratch" / EXECUTION / "outputs"
+        deep.mkdir(parents=True)
+        _nest(deep, 1200)
+        hostile.say(m.Release(EXECUTION))
+        await trio.sleep(5)
+
+    play(scenario, says(b"r", takes_s=30.0))
+
+
+def _nest(top, depth):
+    """Folders in folders, deeper than a path may be long."""
+    import os
+
+    folder = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(depth):
+        os.mkdir("a" * 10, dir_fd=folder)
+        below = os.open("a" * 10, os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(folder)
+
+
+def test_an_unusable_scratch_folder_fails_the_execution_and_not_the_node():
+    async def scenario(hostile, nodes):
+        scratch = nodes.folder / "0/scratch"
+        scratch.rmdir()
+        scratch.write_text("in the way")
+        await hostile.given(spec("noop"), EXECUTION)
+        answer = await hostile.hears(m.Failed, execution=EXECUTION)
+        assert answer.code == "full"
+        scratch.unlink()
+        scratch.mkdir()
+
+    play(scenario)
+
+
+def test_a_full_disk_under_the_exit_code_fails_the_execution_and_not_the_node():
+    def fills_up(task):
+        return Play(files={"exitCode/x": b""})  # What stands where the exit code goes cannot be written over.
+
+    async def scenario(hostile, nodes):
+        await hostile.given(spec("noop"), EXECUTION)
+        answer = await hostile.hears(m.Failed, execution=EXECUTION)
+        assert answer.code == "full"
+
+    async def main():
+        async with cluster(1) as nodes:
+            await nodes.start(fills_up)
+            hostile = HandmadeRequester(identity(HOSTILE), nodes.network.join(peer(HOSTILE)))
+            await nodes.nursery.start(hostile.run, nodes.transports[0].addresses[0])
+            await scenario(hostile, nodes)
+
+    simulate(main)

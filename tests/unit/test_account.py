@@ -1,0 +1,101 @@
+"""What one requester may have of a node: bounded, counted, and nothing when it is over."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node import limits
+from node.compute.account import Account, weight
+from node.messages import Offer
+from node.model import JobSpec, Output, WasmEngine
+
+
+def spec(text=0):
+    return JobSpec(engine=WasmEngine(module="0" * 64, args=("x" * text,)), outputs=(Output(name="o", path="/o"),))
+
+
+def offer(number, text=0):
+    return Offer(f"{number:032x}", "c" * 64, spec(text), 8)
+
+
+def test_an_offer_is_taken_up_once():
+    account = Account()
+    account.bid_on(offer(1))
+    assert account.take(offer(1).job) == offer(1)
+    assert account.take(offer(1).job) is None
+    assert account.is_unused
+
+
+def test_an_offer_that_is_repeated_counts_once():
+    account = Account()
+    for _ in range(3):
+        account.bid_on(offer(1, 1000))
+    account.take(offer(1).job)
+    assert account == Account()
+
+
+def test_the_oldest_offers_make_room_for_further_ones():
+    account = Account()
+    each = limits.OFFER_BYTES_PER_REQUESTER // 4
+    for number in range(5):
+        account.bid_on(offer(number, each - weight(spec())))
+    kept = [number for number in range(5) if account.take(offer(number).job) is not None]
+    assert kept == [1, 2, 3, 4]
+
+
+def test_the_newest_offer_is_kept_however_large():
+    account = Account()
+    account.bid_on(offer(1))
+    account.bid_on(offer(2, limits.OFFER_BYTES_PER_REQUESTER + 1))
+    assert account.take(offer(1).job) is None
+    assert account.take(offer(2).job) is not None
+
+
+def test_four_thousand_ordinary_offers_fit():
+    """What a requester has under way at most."""
+    account = Account()
+    for number in range(limits.JOBS_ACTIVE_MAX - 100):
+        account.bid_on(Offer(f"{number:032x}", "c" * 64, JobSpec(engine=WasmEngine(module="0" * 64), outputs=()), 8))
+    assert account.take(offer(0).job) is not None
+
+
+def test_executions_are_limited_in_number_and_in_bytes():
+    account = Account()
+    for _ in range(limits.EXECUTIONS_PER_REQUESTER):
+        assert account.refusal(spec()) is None
+        account.begin(spec())
+    assert "256 executions" in account.refusal(spec())
+    account.end(spec())
+    assert account.refusal(spec()) is None
+    assert "large specs" in account.refusal(spec(limits.OFFER_BYTES_PER_REQUESTER))
+
+
+def test_who_left_has_no_offers_and_is_remembered_while_something_runs():
+    account = Account()
+    account.bid_on(offer(1))
+    account.begin(spec())
+    account.leave()
+    assert account.take(offer(1).job) is None
+    assert not account.is_unused
+    account.end(spec())
+    assert account.is_unused
+    assert account.session == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 2 * 1024 * 1024)), max_size=40))
+def test_whatever_comes_and_goes_the_bytes_are_counted(steps):
+    account = Account()
+    for number, comes, text in steps:
+        if comes:
+            account.bid_on(offer(number, text))
+        else:
+            account.take(offer(number).job)
+    for number in range(4):
+        account.take(offer(number).job)
+    assert account == Account()
+
+
+def test_text_weighs_what_it_takes():
+    wide = JobSpec(engine=WasmEngine(module="0" * 64, env={"a" * 100: "b" * 1000}), outputs=())
+    assert weight(wide) - weight(JobSpec(engine=WasmEngine(module="0" * 64), outputs=())) == 1100 + 2 * 64

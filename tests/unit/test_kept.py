@@ -1,0 +1,76 @@
+"""What is remembered of a result: short lists in memory, long ones on disk, the names the same."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from node import limits
+from node.compute.kept import kept
+from node.errors import BlobRefused, ExecutionFailed, NoRoom
+from node.verifier.dirhash import HashedTree, hash_tree
+from node.verifier.manifest import Line, manifest_of, parse, parse_sized
+
+EXECUTION = "e" * 32
+
+
+def tree(folder, names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return hash_tree(folder, files_max=limits.RESULT_FILES_MAX, bytes_max=10**9)
+
+
+def test_a_short_list_is_handed_over_with_the_files(tmp_path):
+    hashed = tree(tmp_path / "r", ["stdout", "outputs/a b", "outputs/ü"])
+    result = kept(EXECUTION, hashed, tmp_path / "list")
+    assert parse(result.handed_over.manifest) == hashed.manifest
+    assert (result.handed_over.sizes, result.handed_over.files) == (hashed.sizes, hashed.contents)
+    assert [result.name(index) for index in range(3)] == ["outputs/a b", "outputs/ü", "stdout"]
+    assert parse_sized(result.listed) == (hashed.manifest, hashed.sizes)
+    assert result.disk_bytes == hashed.total_bytes
+    assert not (tmp_path / "list").exists()
+
+
+def test_a_long_list_lies_on_disk_and_counts_as_disk(tmp_path):
+    names = [f"outputs/{number:05} ü" for number in range(limits.INLINE_FILES_MAX + 1)]
+    hashed = tree(tmp_path / "r", names)
+    result = kept(EXECUTION, hashed, tmp_path / "list")
+    assert result.handed_over.manifest is result.handed_over.files is None
+    assert [result.name(index) for index in range(len(names))] == names
+    assert parse_sized((tmp_path / "list").read_bytes()) == (hashed.manifest, hashed.sizes)
+    assert result.disk_bytes == hashed.total_bytes + os.path.getsize(tmp_path / "list")
+    (tmp_path / "list").unlink()
+    with pytest.raises(BlobRefused, match="any more"):
+        result.name(0)
+
+
+@pytest.mark.parametrize("index", [1, 2**62])
+def test_a_line_that_is_not_there_is_refused(tmp_path, index):
+    result = kept(EXECUTION, tree(tmp_path / "r", ["stdout"]), tmp_path / "list")
+    with pytest.raises(BlobRefused, match="1 lines"):
+        result.name(index)
+
+
+def test_an_empty_result_has_no_line(tmp_path):
+    (tmp_path / "r").mkdir()
+    with pytest.raises(BlobRefused, match="0 lines"):
+        kept(EXECUTION, tree(tmp_path / "r", []), tmp_path / "list").name(0)
+
+
+def test_a_list_that_no_requester_would_take_fails_the_execution_here(tmp_path):
+    """Else its node would be called a liar there."""
+    count = limits.MANIFEST_BYTES_MAX // 900
+    lines = [Line("0" * 64, "results/" + f"{number:05}/".ljust(200, "a") + "/b" * 350) for number in range(count)]
+    huge = HashedTree(manifest_of(lines), (1,) * count, None)
+    with pytest.raises(ExecutionFailed) as caught:
+        kept(EXECUTION, huge, tmp_path / "list")
+    assert caught.value.code == "output"
+
+
+def test_a_long_list_that_cannot_be_written_is_no_room(tmp_path):
+    hashed = tree(tmp_path / "r", [f"outputs/{number}" for number in range(limits.INLINE_FILES_MAX + 1)])
+    with pytest.raises(NoRoom):
+        kept(EXECUTION, hashed, tmp_path / "no/such/folder")
