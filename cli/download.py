@@ -173,13 +173,13 @@ class _File:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with os.fdopen(os.open(self._path, flags, 0o600), "r+b", buffering=0) as out:
             self._take_up(out)
-            failures = 0
+            failures, furthest = 0, self._size
             while self._size < self._file.size:
-                before = self._size
                 try:
                     self._receive(out)
                 except Unreachable as error:
-                    failures = failures + 1 if self._size == before else 1
+                    failures = 1 if self._size > furthest else failures + 1
+                    furthest = max(furthest, self._size)
                     self._pause(failures, error)
         if self._digest.hexdigest() != self._file.sha256:
             self._spoilt("is not the one that won (its sha256 differs)")
@@ -219,7 +219,7 @@ class _File:
         if failures > len(self._source.pauses_s):
             raise Unreachable(
                 f"{error}; {self._file.name!r} came as far as byte {self._size} of {self._file.size}",
-                f"what has come is kept: the same `{program()} job get {short_job(self._source.job)}` goes on from there",
+                f"what has come is kept: `{program()} job get {short_job(self._source.job)}` goes on from there",
             ) from error
         self._source.told(f"{error}; going on at byte {self._size} of {self._file.name!r}")
         time.sleep(self._source.pauses_s[failures - 1])

@@ -47,22 +47,18 @@ def follow(
     A lost connection is resumed after the last event that came; ``troubled`` hears of it. Raises TimedOut, Unreachable
     when the node stays away, and what ``Client`` raises.
     """
-    after, failures = 0, 0
-    while True:
+    last, failures = None, 0
+    while last is None or last.kind != "ended":
+        after = last.seq if last else 0
         try:
-            for event in _some(client, job, after, patience):
-                failures, after = 0, event.seq
-                yield event
-                if event.kind == "ended":
-                    return
+            for last in _some(client, job, after, patience):
+                failures = 0
+                yield last
         except Unreachable as error:
             if not patience.left():
                 raise _timed_out(job) from error
             if failures == len(pauses_s):
-                raise Unreachable(
-                    f"{error}; what became of job {short_job(job)} is not known",
-                    f"when the node is back: `{program()} job describe {short_job(job)}`",
-                ) from error
+                raise _given_up(job, error) from error
             troubled(f"{error}; asking again")
             time.sleep(min(pauses_s[failures], patience.left()))
             failures += 1
@@ -85,6 +81,13 @@ def _some(client: Client, job: str, after: int, patience: Patience) -> Iterator[
         if patience.left() < silent_s - _SLACK_S:
             return
     raise Unreachable("the node ended the stream of events")
+
+
+def _given_up(job: str, error: Unreachable) -> Unreachable:
+    return Unreachable(
+        f"{error}; what became of job {short_job(job)} is not known",
+        f"when the node is back: `{program()} job describe {short_job(job)}`",
+    )
 
 
 def _timed_out(job: str) -> TimedOut:

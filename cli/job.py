@@ -180,7 +180,12 @@ def fetched(client: Client, job: JobView, target: Target) -> Downloaded:
             f"job {output.short_job(job.id)} has no results ({job.state.replace('_', ' ')})",
             f"`{output.program()} job describe {output.short_job(job.id)}` says why",
         )
-    got = download(client, job, folder, output.say)
+    try:
+        got = download(client, job, folder, output.say)
+    except KeyboardInterrupt:
+        short = output.short_job(job.id)
+        output.say(f"what has come is kept: the same `{output.program()} job get {short}` goes on from there")
+        raise
     output.say(f"{got.files} files, {quantities.shown_size(got.bytes)}, in {got.folder}; each is the one that won")
     output.say(f"  directory hash {got.hash}")
     output.say(f"  receipt        {got.receipt} (holds)")

@@ -73,9 +73,9 @@ def run(arguments: Sequence[str]) -> int:
         _tell(error)
         return exits.of_error(error)
     except Exception as bug:  # The command line's end: a person gets a sentence, not a traceback.
-        if os.environ.get("QUORATE_DEBUG"):
-            raise
         output.say(f"error: this is a bug: {type(bug).__name__}: {bug}", "error")
+        if os.environ.get("QUORATE_DEBUG") or list(arguments[:1]) == ["serve"]:  # A node's log is the place for it.
+            raise
         output.say("  QUORATE_DEBUG=1 shows where it happened; please report it with that")
         return Exit.FAILED
     return code

@@ -111,7 +111,7 @@ class Then:
         bool, typer.Option("--download", help="Download the results at the end.", rich_help_panel=AFTER)
     ] = False
     id_only: Annotated[
-        bool, typer.Option("--id-only", help="Print the id and nothing else.", rich_help_panel=AFTER)
+        bool, typer.Option("--id-only", help="Print the id, and wait for nothing.", rich_help_panel=AFTER)
     ] = False
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the whole spec and submit nothing.", rich_help_panel=AFTER)

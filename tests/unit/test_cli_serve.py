@@ -1,0 +1,72 @@
+"""From the flags of ``serve`` to a node's configuration."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import typer
+
+from cli.errors import UsageProblem
+from cli.keys import NODE_KEY
+from cli.serve import config, machine_memory
+from node import supervisor
+
+
+def test_flags_become_a_configuration(tmp_path: Path) -> None:
+    made = config(
+        [
+            *("--data-dir", str(tmp_path), "--host", "127.0.0.1", "--swarm-port", "0", "--api-port", "0"),
+            *("--peer", "/ip4/127.0.0.1/tcp/1/p2p/x", "--peer", "/ip4/127.0.0.1/tcp/2/p2p/y"),
+            *("--filecoin-unsealed-path", "/data/{{ cid }}", "--log-format", "json"),
+            *("--authorized-clients", "clients", "--api-host", "0.0.0.0"),
+            *("--limit-total-cpu", "4", "--limit-total-memory", "2Gi", "--limit-total-disk", "10GB"),
+            *("--limit-job-cpu", "500m", "--limit-job-memory", "512Mi", "--limit-job-disk", "512MB"),
+        ]
+    )
+
+    assert (made.data_dir, made.host, made.swarm_port, made.api_port) == (tmp_path, "127.0.0.1", 0, 0)
+    assert made.peers == ("/ip4/127.0.0.1/tcp/1/p2p/x", "/ip4/127.0.0.1/tcp/2/p2p/y")
+    assert (made.filecoin_unsealed_path, made.log_format) == ("/data/{{ cid }}", "json")
+    assert (made.authorized_clients, made.api_host) == (Path("clients"), "0.0.0.0")
+    capacity = made.capacity
+    assert (capacity.total_cpu, capacity.total_memory_bytes, capacity.total_disk_bytes) == (4, 2**31, 10**10)
+    assert (capacity.job_cpu, capacity.job_memory_bytes, capacity.job_disk_bytes) == (0.5, 2**29, 512_000_000)
+
+
+def test_without_flags_the_machine_says_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+    made = config([])
+
+    assert made.data_dir == tmp_path / "quorate"
+    assert (made.host, made.swarm_port, made.api_host, made.api_port) == ("0.0.0.0", 1235, "127.0.0.1", 1234)
+    capacity = made.capacity
+    assert capacity.total_cpu == capacity.job_cpu == len(os.sched_getaffinity(0))
+    assert capacity.total_memory_bytes == capacity.job_memory_bytes == int(machine_memory() * 0.8)
+    assert capacity.total_disk_bytes == capacity.job_disk_bytes > 0
+    assert not made.data_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--limit-total-cpu", "many"], "--limit-total-cpu"),
+        (["--limit-job-memory", "512m"], "--limit-job-memory"),
+        (["--limit-total-cpu", "1", "--limit-job-cpu", "2"], "one job may not have more"),
+    ],
+)
+def test_a_limit_that_makes_no_sense_is_refused(flags: list[str], words: str) -> None:
+    with pytest.raises(UsageProblem, match=words) as caught:
+        config(flags)
+    assert caught.value.hint
+
+
+def test_a_port_that_is_none_is_refused() -> None:
+    with pytest.raises(typer.TyperException, match="65535"):
+        config(["--api-port", "65536"])
+
+
+def test_the_command_line_looks_for_a_nodes_key_where_the_node_puts_it() -> None:
+    assert NODE_KEY == supervisor.KEY_FILE

@@ -1,0 +1,210 @@
+"""What people read about a job: how it ended and what to do next, the whole of it, the table while it runs."""
+
+from __future__ import annotations
+
+import io
+
+import msgspec
+import pytest
+from doubles.fakenode import history
+from rich.console import Console
+from unit.receipts import HONEST, NODES, ONE_LIAR, WRONG, finished, spec_of
+
+from cli.describe import described
+from cli.errors import BrokenAnswer
+from cli.exits import Exit
+from cli.live import ROWS_MAX, JobWatch, watching
+from cli.outcome import outcome_of
+from cli.output import clean, short_peer
+from node.api.views import AnswerView, EventView, FailureView, GroupView, JobView, ResultsView, VerdictView, job_view
+
+NAMES = sorted(NODES)
+
+
+def job(votes: tuple[str, ...] = HONEST, state: str = "completed", **changes: object) -> JobView:
+    """A job as the API shows it; ``agreed`` as the machine sets it."""
+    view = job_view(finished(spec_of(), votes).record)
+    assert view.verdict is not None
+    runs = tuple(msgspec.structs.replace(run, agreed=run.hash == view.verdict.hash) for run in view.executions)
+    results = ResultsView(hash=view.verdict.hash, files=4, bytes=30, peer=view.executions[0].peer, exit_code=0)
+    changes = {"results": results, "executions": runs, **changes}
+    return msgspec.structs.replace(view, state=state, **changes)
+
+
+def failed(code: str, *, declined: str | None = None) -> JobView:
+    answers = (AnswerView(peer="p", code=declined, reason="so"),) if declined else ()
+    nothing = {"results": None, "verdict": None, "executions": (), "draw": None}
+    return job(state="failed", failure=FailureView(code=code, reason="because"), answers=answers, **nothing)
+
+
+def test_a_verified_job_says_how_many_agree_and_what_to_do() -> None:
+    outcome = outcome_of(job())
+
+    assert outcome.exit is Exit.DONE
+    assert outcome.headline.startswith("Verified: 5 of 5 nodes agree on h1:")
+    assert outcome.why == ()
+    assert "job get 01234567" in outcome.next_step
+
+
+def test_who_disagreed_is_named() -> None:
+    outcome = outcome_of(job(ONE_LIAR))
+    liar = job(ONE_LIAR).executions[1].peer
+
+    assert outcome.headline.startswith("Verified: 4 of 5")
+    assert any(line.startswith("disagreed") and liar in line for line in outcome.why)
+
+
+def test_a_winner_that_handed_over_something_else_is_named() -> None:
+    runs = job().executions
+    lying = job(executions=(msgspec.structs.replace(runs[0], lied="other bytes"), *runs[1:]))
+
+    assert any(line.startswith("liar") and "other bytes" in line for line in outcome_of(lying).why)
+    assert "LIED" in described(lying)
+
+
+def test_a_job_without_agreement_shows_its_groups() -> None:
+    groups = (GroupView(hash=WRONG, peers=(NAMES[0],)), GroupView(hash="", peers=(NAMES[1],)))
+    verdict = VerdictView(kind="not_verified", hash="", groups=groups, reason="a draw")
+    outcome = outcome_of(job(state="not_verified", verdict=verdict, results=None))
+
+    assert outcome.exit is Exit.NOT_VERIFIED
+    assert outcome.headline == "Not verified: a draw"
+    assert outcome.why[0] == f"1 of 2: {WRONG} by {short_peer(NAMES[0])}"
+    assert "(unreadable)" in outcome.why[1]
+    assert "deterministic" in outcome.next_step
+
+
+def test_one_nodes_word_is_not_called_verified() -> None:
+    verdict = VerdictView(kind="unchecked", hash=WRONG, groups=(), reason="")
+
+    assert "not checked" in outcome_of(job(verdict=verdict)).headline
+
+
+def test_an_exit_code_of_the_program_is_told() -> None:
+    results = ResultsView(hash=WRONG, files=1, bytes=1, peer="p", exit_code=3)
+
+    assert "the program ended with exit code 3" in outcome_of(job(results=results)).why
+
+
+@pytest.mark.parametrize("code", ["bids", "executions", "time", "hand_over", "restart", "room"])
+def test_every_failure_says_what_to_do_next(code: str) -> None:
+    outcome = outcome_of(failed(code))
+
+    assert outcome.headline == "Failed: because"
+    assert outcome.next_step
+    assert "{" not in outcome.next_step
+
+
+@pytest.mark.parametrize(
+    ("declined", "words"),
+    [("data", "CID"), ("resources", "--memory"), ("disk", "--disk"), ("full", "busy"), ("engine", "peers")],
+)
+def test_missing_bids_are_put_down_to_why_nodes_declined(declined: str, words: str) -> None:
+    assert words in outcome_of(failed("bids", declined=declined)).next_step
+
+
+def test_a_description_has_who_bid_who_declined_and_what_each_said() -> None:
+    view = job(ONE_LIAR)
+    text = described(view)
+
+    for execution in view.executions:
+        assert execution.execution in text
+    for answer in view.answers:
+        assert answer.peer in text
+    assert "data: no such data" in text
+    assert view.draw is not None
+    assert view.draw.salt in text
+    assert "disagreed" in text
+    assert "  won" in text
+    assert view.spec.engine.module in text
+
+
+def test_a_job_under_way_says_by_when_it_ends() -> None:
+    text = described(job(state="running", verdict=None, results=None, ended_at=None))
+
+    assert "not yet; by 2023-" in text
+    assert "verdict" not in text
+
+
+def event(seq: int, kind: str, peer: str | None = None, text: str = "") -> EventView:
+    at = f"2026-01-01T00:00:{seq:02d}.500Z"
+    return EventView(seq=seq, at=at, kind=kind, peer=peer, execution=None, text=text)
+
+
+def shown(watch: JobWatch) -> str:
+    screen = io.StringIO()
+    Console(width=200, file=screen).print(watch.table())
+    return screen.getvalue()
+
+
+def test_the_table_fills_with_what_happens() -> None:
+    watch = JobWatch({"peerA": "node-1", "peerB": "node-2", "peerC": "node-3"})
+    told = [
+        event(1, "submitted"),
+        event(2, "bid", "peerA"),
+        event(2, "declined", "peerB", "no such data"),
+        event(3, "drawn", "peerA"),
+        event(4, "started", "peerA"),
+        event(5, "proposed", "peerA"),
+    ]
+    for one in told:
+        watch.saw(one)
+
+    assert watch.rows["peerA"] == {"bid": "✓ 1.00 s", "running": "✓ 3.00 s", "proposed": "✓ 4.00 s"}
+    assert watch.rows["peerB"] == {"bid": "✗ no such data"}
+    assert watch.rows["peerC"] == {}
+    text = shown(watch)
+    assert "node-1" in text
+    assert "no such data" in text
+
+
+def test_the_end_says_who_agreed_and_who_was_not_chosen() -> None:
+    view = job(ONE_LIAR)
+    watch = JobWatch()
+    for seq, answer in enumerate(view.answers, 1):
+        watch.saw(event(seq, "bid" if answer.code is None else "declined", answer.peer, answer.reason))
+    watch.settled(view)
+
+    agreed = [row.get("agreed", "") for row in watch.rows.values()]
+    assert sorted(filter(None, agreed)) == ["✓ yes"] * 4 + ["✗ no"]
+    assert [row["running"] for row in watch.rows.values() if row.get("running")] == ["not chosen"]
+
+
+def test_a_crowd_is_cut_to_those_that_got_furthest() -> None:
+    watch = JobWatch()
+    for number in range(3 * ROWS_MAX):
+        watch.saw(event(1, "bid", f"peer{number:03}"))
+    watch.saw(event(2, "started", "peer119"))
+
+    assert shown(watch).count("peer") == ROWS_MAX
+    assert "peer119" in shown(watch)
+
+
+def test_what_is_not_on_a_terminal_is_a_line_for_each_event(capsys: pytest.CaptureFixture[str]) -> None:
+    with watching(JobWatch()) as feed:
+        for one in history("submitted", "offered", "bid", "ended"):
+            feed(one)
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.split()[-1] for line in err.splitlines()] == ["submitted", "bid", "ended"]
+
+
+def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with watching(JobWatch(), quiet=True) as feed:
+        feed(event(1, "submitted"))
+        feed(job())
+
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_event_at_no_time_is_the_nodes_fault() -> None:
+    with pytest.raises(BrokenAnswer, match="no time"):
+        JobWatch().saw(msgspec.structs.replace(event(1, "bid", "p"), at="yesterday"))
+
+
+def test_a_nodes_words_do_not_move_the_cursor() -> None:
+    assert clean("a\x1b[2Jb\r\x07\u202ec\nd") == "a\ufffd[2Jb\ufffd\ufffd\ufffdc\nd"
+    watch = JobWatch()
+    watch.saw(event(1, "declined", "p", "\x1b[2J"))
+    assert "\x1b[2J" not in shown(watch)
