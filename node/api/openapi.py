@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import msgspec
-from litestar import HttpMethod, Request
+from litestar import HttpMethod, Request, Router
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import OperationIDCreator
@@ -48,6 +48,11 @@ class Document(JsonRenderPlugin):
     def __init__(self, *, path: Sequence[str]) -> None:
         super().__init__(path=path)
         self._rendered = b""
+
+    @override
+    def receive_router(self, router: Router) -> None:
+        """Take Litestar's own page for unknown schemas away: what is not there is a problem like any other."""
+        router.routes = [route for route in router.routes if "{" not in route.path]
 
     @override
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:

@@ -33,6 +33,9 @@ def with_document(tmp_path, check):
             answer = await http.get("/schema/openapi.json")
             assert (await http.get("/schema")).content == answer.content
             check(answer)
+            unknown = await http.get("/schema/N")
+            assert unknown.status_code == 404
+            assert unknown.headers["content-type"] == "application/problem+json"
 
     serving(tmp_path, scenario)
 
