@@ -6,7 +6,7 @@ Lives here: what a fetch in the simulator is. Does not live here: sessions and m
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import trio
@@ -43,17 +43,18 @@ async def _served(server: MemoryTransport, sender: PeerId, request: BlobRequest)
     if server.serving.get(sender, 0) >= limits.BLOB_STREAMS_PER_PEER:
         raise BlobRefused("too many blobs at once")
     server.serving[sender] = server.serving.get(sender, 0) + 1
-    try:
+    async with AsyncExitStack() as ends:
+        ends.callback(lambda: server.serving.update({sender: server.serving[sender] - 1}))
         blob = await _served_blob(server, sender, request)
-        try:
-            yield blob
-        finally:
-            close = getattr(blob.chunks, "aclose", None)
-            if close is not None:
-                with trio.CancelScope(shield=True):
-                    await close()
-    finally:
-        server.serving[sender] -= 1
+        ends.push_async_callback(_close, blob)
+        yield blob
+
+
+async def _close(blob: Blob) -> None:
+    aclose = getattr(blob.chunks, "aclose", None)
+    if aclose is not None:
+        with trio.CancelScope(shield=True):
+            await aclose()
 
 
 async def _served_blob(server: MemoryTransport, sender: PeerId, request: BlobRequest) -> Blob:

@@ -27,6 +27,7 @@ from integration.libp2p_attacker import (
 from node import limits
 from node.errors import BlobRefused, MalformedMessage, PeerError, PeerGone
 from node.messages import Hello, Results, encode
+from node.model import PeerId
 from node.transport.libp2p import wire
 from node.transport.libp2p.hardening import contained
 from node.transport.libp2p.link import Timing
@@ -191,7 +192,7 @@ def test_a_blob_that_lies_is_an_error_in_time(lie: str, ending: str) -> None:
         async with victim(timing) as node, impostor(node) as evil, trio.open_nursery() as nursery:
             nursery.start_soon(_answer_one, evil, said, ending)
             with trio.fail_after(10), pytest.raises(PeerError) as raised:
-                await _fetched(node)
+                await _fetched(node, EVIL)
             assert raised.type is expected
             nursery.cancel_scope.cancel()
 
@@ -207,8 +208,8 @@ async def _answer_one(evil: Impostor, said: bytes, ending: str) -> None:
     await trio.sleep_forever()
 
 
-async def _fetched(node: Party) -> None:
-    async with node.transport.fetch(EVIL, wanted()) as blob:
+async def _fetched(node: Party, source: PeerId) -> None:
+    async with node.transport.fetch(source, wanted()) as blob:
         await drained(blob)
 
 
@@ -230,8 +231,7 @@ def test_reads_and_writes_that_are_cancelled_leave_the_connection_whole() -> Non
             await together(reader, server)
             for turn in range(60):
                 with trio.move_on_after(0.001 * (turn % 12)):
-                    async with reader.transport.fetch(server.id, wanted()) as blob:
-                        await drained(blob)
+                    await _fetched(reader, server.id)
                 reader.transport.send(server.id, numbered(turn))
             await server.heard.until_messages(60)
             assert reader.heard.comings() == server.heard.comings() == ["joined"]

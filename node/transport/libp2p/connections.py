@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 
 import trio
 
@@ -121,25 +120,29 @@ class Connections:
         """A connection broke: wait for the peer, and dial it if we did before; after a while it has left."""
         peering = self._node.peering
         with trio.move_on_after(self._node.timing.rejoin_s):
-            pause_s = REDIAL_S_MIN
-            while peering.is_missed(peer):
-                changed = peer.changed
-                if peer.dialled is not None:
-                    await self._redial(peer.dialled, nursery)
-                if peering.is_missed(peer):
-                    with trio.move_on_after(pause_s if peer.dialled else math.inf):
-                        await changed.wait()
-                pause_s = min(2 * pause_s, REDIAL_S_MAX)
+            if peer.dialled is None:
+                await self._changed(peer)
+            else:
+                await self._redial(peer, peer.dialled, nursery)
         if peering.is_missed(peer):
             peering.drop(peer, "did not come back")
 
-    async def _redial(self, address: Address, nursery: trio.Nursery) -> None:
-        attempt = Attempt(address)
-        nursery.start_soon(self._dial, attempt, nursery)
-        try:
-            await attempt.done.wait()
-        finally:
-            attempt.abandon()
+    async def _redial(self, peer: Peer, address: Address, nursery: trio.Nursery) -> None:
+        pause_s = REDIAL_S_MIN
+        while self._node.peering.is_missed(peer):
+            attempt = Attempt(address)
+            nursery.start_soon(self._dial, attempt, nursery)
+            try:
+                await attempt.done.wait()
+            finally:
+                attempt.abandon()
+            with trio.move_on_after(pause_s):
+                await self._changed(peer)
+            pause_s = min(2 * pause_s, REDIAL_S_MAX)
+
+    async def _changed(self, peer: Peer) -> None:
+        while self._node.peering.is_missed(peer):
+            await peer.changed.wait()
 
 
 def _far_ip(socket: trio.SocketStream) -> str:
