@@ -78,7 +78,8 @@ def _some(client: Client, job: str, after: int, patience: Patience) -> Iterator[
             yield event
             if event.kind == "ended":
                 return
-        if patience.left() < silent_s - _SLACK_S:
+        left = patience.left()
+        if not left or left < silent_s - _SLACK_S:
             return
     raise Unreachable("the node ended the stream of events")
 

@@ -26,9 +26,15 @@ class Target:
     """Where results go."""
 
     output_dir: Annotated[
-        Path | None, typer.Option(help="Folder for the results; by default job-<first 8 digits of the id>.")
+        Path | None,
+        typer.Option(
+            help="Folder for the results; by default job-<first 8 digits of the id>.", rich_help_panel="Results"
+        ),
     ] = None
-    force: Annotated[bool, typer.Option("--force", help="Replace results that were downloaded there before.")] = False
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace results that were downloaded there before.", rich_help_panel="Results"),
+    ] = False
 
 
 @app.command("list")

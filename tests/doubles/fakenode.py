@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
@@ -96,6 +97,21 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
+class Server(ThreadingHTTPServer):
+    """Remembers what went wrong in it, instead of printing over the test; clients may hang up as they like."""
+
+    daemon_threads = True
+
+    def __init__(self, handler: type[Handler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+        self.crashes: list[BaseException | None] = []
+
+    def handle_error(self, *_: Any) -> None:
+        """See socketserver."""
+        if not isinstance(sys.exception(), ConnectionError):
+            self.crashes.append(sys.exception())
+
+
 def honest(handler: Handler) -> None:
     """What a real node answers."""
     fake = handler.fake
@@ -162,8 +178,7 @@ def fake_node(facts: Facts | None = None, files: Mapping[str, bytes] = FILES) ->
     """Serves a finished job for the time of the context; a verified one unless ``facts`` say otherwise."""
     facts = facts or finished(spec_of(), HONEST, files)
     fake = _faked(facts, files)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"fake": fake}))
-    server.daemon_threads = True
+    server = Server(type("Bound", (Handler,), {"fake": fake}))
     fake.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -173,6 +188,7 @@ def fake_node(facts: Facts | None = None, files: Mapping[str, bytes] = FILES) ->
         server.shutdown()
         thread.join()
         server.server_close()
+    assert not server.crashes
 
 
 def _faked(facts: Facts, files: Mapping[str, bytes]) -> FakeNode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 from doubles.fakenode import FakeNode, Handler, breaks_off, fake_node, hangs_up, problem, says
 from nacl.signing import SigningKey
-from unit.receipts import FILES, finished, spec_of
+from unit.receipts import FILES, WRONG, finished, spec_of
 
 from cli.client import Client
 from cli.download import download
@@ -184,6 +185,53 @@ def test_a_receipt_of_another_requester_is_refused(node: FakeNode, tmp_path: Pat
     assert get(node, "--output-dir", "results") == 1
 
     assert nothing_is_left(tmp_path)
+
+
+def test_a_receipt_of_another_job_is_refused(
+    node: FakeNode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.job = msgspec.structs.replace(node.job, id="fe" * 16)
+
+    assert get(node, "--output-dir", "results") == 1
+
+    assert "another job" in capsys.readouterr().err
+    assert nothing_is_left(tmp_path)
+
+
+def test_results_that_did_not_win_are_refused(node: FakeNode, tmp_path: Path) -> None:
+    assert node.job.verdict is not None
+    node.job = msgspec.structs.replace(node.job, verdict=msgspec.structs.replace(node.job.verdict, hash=WRONG))
+
+    assert get(node, "--output-dir", "results") == 1
+
+    assert nothing_is_left(tmp_path)
+
+
+def test_results_that_have_no_room_are_not_begun(
+    node: FakeNode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, *rest = node.manifest.files
+    huge = msgspec.structs.replace(first, size=2**60)
+    node.manifest = ManifestView(hash=node.manifest.hash, files=(huge, *rest))
+
+    assert get(node, "--output-dir", "results") == 1
+
+    assert "has room for" in capsys.readouterr().err
+    assert node.asked(node.path(f"/results/{first.name}")) == []
+
+
+def test_a_partial_folder_that_others_may_write_to_is_not_used(
+    node: FakeNode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = hashlib.sha256(node.manifest.hash.encode()).hexdigest()
+    planted = tmp_path / f".results.{digest[:16]}.partial"
+    planted.mkdir()
+    planted.chmod(0o777)
+
+    assert get(node, "--output-dir", "results") == 1
+
+    assert "in the way" in capsys.readouterr().err
+    assert os.listdir(planted) == []
 
 
 def test_results_of_one_node_without_a_vote_can_be_had_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,6 +227,22 @@ def test_an_answer_that_is_none_is_told_as_such(
     assert "not what a node answers" in capsys.readouterr().err
 
 
+def test_an_answer_without_end_is_not_read_to_it(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
+    node.misbehaves["/v1/jobs"].append(problem(500, "internal", "x" * 100_000))
+
+    assert run(["job", "list"]) == 1
+    assert "an answer of more than" in capsys.readouterr().err
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
+    node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+
+    assert run(["job", "list"]) == 0
+
+
 def test_another_node_at_the_same_address_is_noticed(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
     def restarted(handler: Handler) -> None:
         handler.fake.peer_id = OTHER

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -94,6 +95,22 @@ def test_a_connection_may_not_be_silent_for_longer_than_the_patience_lasts() -> 
     followed(streams, Patience.of(20))
 
     assert 0 < streams.asked[0][1] <= 20
+
+
+def test_a_node_that_never_stops_talking_does_not_outlast_the_patience() -> None:
+    def chatters(_: int) -> Iterator[EventView | None]:
+        while True:
+            time.sleep(0.01)
+            yield None
+
+    streams = Streams(*[chatters] * 9)
+
+    with pytest.raises(TimedOut):
+        followed(streams, Patience.of(1.3))
+
+    silences = [silent_s for _, silent_s in streams.asked]
+    assert len(silences) > 1, "asked again, to be silent for less"
+    assert silences == sorted(silences, reverse=True)
 
 
 def test_without_end_there_is_no_timeout() -> None:
