@@ -47,7 +47,8 @@ INPUTS_MAX = 64  # Refused at submission.
 OUTPUTS_MAX = 64  # Refused at submission.
 JOBS_ACTIVE_PER_CLIENT = 1_000  # Further submissions are refused (429) until one ends.
 JOBS_ACTIVE_MAX = 4_000  # The same over all clients of a node.
-BIDS_MAX = 512  # Further bids are rejected; no more offers are made.
+BIDS_MAX = 512  # Further bids are rejected; no more nodes are offered the job.
+OFFERS_PER_PEER = 8  # Of one job, to a node that comes and goes; then it is not offered again.
 REPLY_S = 20.0  # How long after its run limit an execution may still propose before it counts as late.
 HAND_OVER_S = 900.0  # All winners together have this long to hand over; then the job fails.
 REASON_CHARS_MAX = 500  # Longer reasons of peers are cut.
@@ -70,6 +71,7 @@ RESULT_PART_BYTES_MAX = 255  # One path segment: what Linux filesystems take.
 RESULT_DEPTH_MAX = 64  # Parts of a name; so that few names cannot ask for millions of folders. The same.
 MANIFEST_BYTES_MAX = 64 * MiB  # A longer manifest is refused.
 RECEIPT_BYTES_MAX = 256 * MiB  # A longer receipt is refused unread.
+DISK_RESERVE_BYTES = 128 * MiB  # Left to the journal: with less, jobs, uploads, runs and results are refused.
 
 # --- modules --------------------------------------------------------------------------------------
 MODULE_BYTES_MAX = 64 * MiB  # A longer upload is refused (413).

@@ -63,7 +63,7 @@ class Node:
         self.results = Results(parts.data_dir / "results")
         keeping = Keeping(journal=parts.journal, results=self.results, modules=self.modules)
         self.requester = Requester(parts.identity, transport, keeping, VERIFIERS, ambient)
-        self.jobs = JobDesk(self.requester, parts.journal, ambient)
+        self.jobs = JobDesk(self.requester, keeping, ambient)
         able = Abilities(
             engines=engines,
             verifiers=VERIFIERS,

@@ -4,39 +4,45 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 
 import trio
 
 from node import limits
 from node.ambient import Ambient
 from node.errors import Conflict, InvalidSpec, NotFound, TooMany
-from node.journal.base import Journal
 from node.journal.records import JobEvent, JobRecord
 from node.model import ClientId, JobId, JobSpec, Sha256
 from node.requester.life import CancelAsked
 from node.requester.live import LiveJob
-from node.requester.role import Requester
+from node.requester.role import Keeping, Requester
 from node.spec import spec_hash
 
 _ID_CHARS = 32
+_SEVERAL = 2  # enough to know that a prefix is not unique
 
 
 class JobDesk:
     """Implements Jobs."""
 
-    def __init__(self, requester: Requester, journal: Journal, ambient: Ambient) -> None:
+    def __init__(self, requester: Requester, keeping: Keeping, ambient: Ambient) -> None:
         self._requester = requester
-        self._journal = journal
+        self._keeping = keeping
+        self._journal = keeping.journal
         self._ambient = ambient
-        self._modules: dict[ClientId, set[Sha256]] = {}
 
     async def submit(self, client: ClientId, spec: JobSpec) -> JobRecord:
         """See Jobs."""
-        await self._check_module(client, Sha256(spec.engine.module))
-        self._check_quota(client)
+        with self._keeping.modules.held(Sha256(spec.engine.module)):
+            module_bytes = await self._ambient.offload(self._checked, client, Sha256(spec.engine.module))
+            self._check_quota(client)
+            live = self._requester.open(self._submitted(client, spec), module_bytes)
+        return await live.taken()
+
+    def _submitted(self, client: ClientId, spec: JobSpec) -> JobRecord:
         now = self._ambient.now()
         life_s = spec.deal.bid_window_s + spec.timeout_s + limits.REPLY_S + limits.HAND_OVER_S
-        record = JobRecord(
+        return JobRecord(
             job=JobId(self._ambient.token(_ID_CHARS // 2).hex()),
             client=client,
             spec=spec,
@@ -44,29 +50,30 @@ class JobDesk:
             submitted_at=now,
             deadline=now + life_s,
         )
-        return await self._requester.open(record).taken()
 
     async def find(self, client: ClientId, name: str) -> JobRecord:
         """See Jobs."""
-        live = self._live(client, name) if len(name) == _ID_CHARS else None
-        if live is not None:
-            return live.shown
-        kept = await self._ambient.offload(self._journal.jobs, client, name)
+        if len(name) == _ID_CHARS:
+            return await self._exactly(client, name)
+        kept = await self._ambient.offload(partial(self._journal.jobs, client, name, limit=_SEVERAL))
         found = {record.job: record for record in kept}
         found.update({live.job: live.shown for live in self._live_of(client) if live.job.startswith(name)})
         if len(found) > 1:
-            raise Conflict(f"{name!r} is the beginning of {len(found)} job ids; give more of it")
+            raise Conflict(f"{name!r} is the beginning of several job ids; give more of it")
         if not found:
             raise NotFound(f"no job {name!r}")
         return next(iter(found.values()))
 
+    async def _exactly(self, client: ClientId, name: str) -> JobRecord:
+        live = self._live(client, name)
+        record = live.shown if live is not None else await self._ambient.offload(self._journal.job, JobId(name))
+        if record is None or record.client != client:
+            raise NotFound(f"no job {name!r}")
+        return record
+
     async def recent(self, client: ClientId, limit: int) -> tuple[JobRecord, ...]:
         """See Jobs."""
-
-        def newest() -> tuple[JobRecord, ...]:
-            return self._journal.jobs(client, limit=limit)
-
-        kept = await self._ambient.offload(newest)
+        kept = await self._ambient.offload(partial(self._journal.jobs, client, limit=limit))
         live = {live.job: live.shown for live in self._live_of(client)}
         merged = {record.job: record for record in kept} | live
         return tuple(sorted(merged.values(), key=_newest_first)[:limit])
@@ -107,15 +114,15 @@ class JobDesk:
             raise NotFound(f"job {record.job} has no receipt ({record.state})")
         return receipt
 
-    async def _check_module(self, client: ClientId, module: Sha256) -> None:
-        known = self._modules.setdefault(client, set())
-        if module in known:
-            return
-        if await self._ambient.offload(self._journal.module_size, client, module) is None:
+    def _checked(self, client: ClientId, module: Sha256) -> int:
+        """Blocking: the size of a module that this client may use and that is here. Raises InvalidSpec, NoRoom."""
+        self._keeping.results.need_room()
+        size = self._keeping.modules.size(module)
+        if size is None or self._journal.module_size(client, module) is None:
             raise InvalidSpec(
                 "$.engine.module", f"expected a module that you uploaded (POST /v1/modules), not {module}"
             )
-        known.add(module)
+        return size
 
     def _check_quota(self, client: ClientId) -> None:
         mine = sum(1 for _ in self._live_of(client))

@@ -1,4 +1,4 @@
-"""How a job ends, in records and in words. Pure."""
+"""How a job ends: who is told, in records and in words. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from node.journal.records import ExecutionRecord, Failure, Group, ResultsRecord, VerdictRecord
 from node.model import Deal
-from node.requester.life import Bidding, Dismiss, Effect, Ended, HandingOver, Note, Running
+from node.requester.life import Bidding, Decline, Dismiss, Effect, Ended, HandingOver, Note, Running
 from node.verifier.base import Verdict
 from node.verifier.vote import NotVerified, Unchecked, Verified
 
@@ -23,7 +23,7 @@ def ended(
     failure: Failure | None = None,
     results: ResultsRecord | None = None,
 ) -> tuple[Ended, tuple[Effect, ...]]:
-    """The last step of any job: nodes that still hold something of it are dismissed."""
+    """The last step of any job: bidders, and nodes that still hold something of it, are told that it is over."""
     if isinstance(before, HandingOver):
         verdict = before.verdict
     draw, executions = (None, ()) if isinstance(before, Bidding) else (before.draw, before.executions)
@@ -39,9 +39,17 @@ def ended(
         results=results,
     )
     text = failure.reason if failure else verdict.reason if verdict and state == "not_verified" else state
-    # The losers of a vote were dismissed with the verdict.
-    holding = tuple(run for run in executions if run.agreed) if isinstance(before, HandingOver) else executions
-    return after, (*notes, Dismiss(holding), Note("ended", text=text))
+    return after, (*notes, *_told(before), Note("ended", text=text))
+
+
+def _told(before: Bidding | Running | HandingOver) -> tuple[Effect, ...]:
+    match before:
+        case Bidding():
+            return tuple(map(Decline, before.bidders))
+        case Running():
+            return (Dismiss(before.executions),)
+        case HandingOver():  # The losers of a vote were dismissed with the verdict.
+            return (Dismiss(tuple(run for run in before.executions if run.agreed)),)
 
 
 def judged(run: ExecutionRecord, verdict: VerdictRecord) -> ExecutionRecord:

@@ -3,12 +3,14 @@
 The winner first sends the list whose hash won; nothing is written before that list hashes to what won and every name
 in it is harmless. Then each file is checked against its own line: the first file that is not what its line says, or is
 longer than its size, ends it with BadResult, and the next winner goes on with the files that are still missing. One
-that breaks off is asked again from the byte that is missing.
+that breaks off is asked again from the byte that is missing; the next one begins that file anew, because it must not
+answer for bytes of the one before.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +31,9 @@ from node.vault.results import Intake
 from node.vault.results import Results as ResultsVault
 from node.verifier.manifest import Line, Manifest, check_sizes, parse, parse_sized
 
+_SHORT_BYTES = 16 * limits.KiB  # A longer manifest is parsed by a thread.
+_EXIT_CODE = re.compile(rb"(?:0|[1-9][0-9]{0,2})")
+
 
 @dataclass(slots=True, eq=False)
 class Incoming:
@@ -38,6 +43,7 @@ class Incoming:
     intake: Intake
     manifest: Manifest | None = None
     sizes: tuple[int, ...] = ()
+    source: PeerId | None = None  # who sent the beginning of the next file
     whole: int = 0  # files, in manifest order, that are here and checked
     offset: int = 0  # bytes of the next file that are here
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
@@ -72,12 +78,18 @@ class HandOvers:
         return Incoming(record, await self._ambient.offload(self._vault.intake, record))
 
     async def abandon(self, incoming: Incoming) -> None:
-        """Leave nothing behind; after ``fetch`` has returned it does nothing."""
+        """Leave nothing behind, also of what ``fetch`` has finished."""
         with trio.CancelScope(shield=True):  # Deleting a folder is bounded by its limits.
             await self._ambient.offload(incoming.intake.abandon)
 
     async def fetch(self, incoming: Incoming, order: Fetch) -> ResultsRecord:
-        """Everything from one winner. Raises BadResult (it lied), PeerGone or BlobRefused (it cannot), NoRoom."""
+        """Everything from one winner.
+
+        Raises BadResult or MalformedMessage (it lied), PeerGone or BlobRefused (it cannot), NoRoom.
+        """
+        if incoming.source != order.peer:
+            incoming.restart_file()
+            incoming.source = order.peer
         answer = await self._ask(order.peer, order.execution)
         await self._take_manifest(incoming, order, answer)
         assert incoming.manifest is not None
@@ -113,13 +125,15 @@ class HandOvers:
 
     async def _take_manifest(self, incoming: Incoming, order: Fetch, answer: Results) -> None:
         if answer.manifest is None:
-            sized = await self._blob(order)
-            manifest, sizes = parse_sized(sized)
+            take = partial(_sized_manifest, await self._blob(order), order, incoming.record)
         else:
-            manifest, sizes = parse(answer.manifest), answer.sizes or ()
-        check_manifest(manifest, sizes, won=order.hash, record=incoming.record)
-        if sizes != incoming.sizes and incoming.manifest is not None:
-            incoming.restart_file()  # The winner before said another size for it; what is whole was checked by hash.
+            take = partial(_manifest, answer.manifest, answer.sizes or (), order, incoming.record)
+        is_short = answer.manifest is not None and len(answer.manifest) <= _SHORT_BYTES
+        manifest, sizes = take() if is_short else await self._ambient.offload(take)
+        if sizes[: incoming.whole] != incoming.sizes[: incoming.whole]:
+            raise BadResult("its sizes are not those of the files that won")
+        if incoming.manifest is None and answer.files is None:
+            await self._ambient.offload(incoming.intake.need_room, sum(sizes))
         incoming.manifest, incoming.sizes = manifest, sizes
 
     async def _blob(self, order: Fetch) -> bytes:
@@ -129,14 +143,14 @@ class HandOvers:
                 raise BadResult(f"its manifest has {blob.size} bytes")
             async for chunk in blob.chunks:
                 body += chunk
-        return bytes(body)
+        return bytes(body)  # Of the size that was checked: a transport gives no more.
 
     async def _take_inline(self, incoming: Incoming, files: Sequence[bytes]) -> None:
         assert incoming.manifest is not None
         if len(files) != len(incoming.manifest.lines):
             raise BadResult("it sent another number of files than its manifest has")
-        for line, content in zip(incoming.manifest.lines, files, strict=True):
-            if hashlib.sha256(content).hexdigest() != line.sha256:
+        for line, size, content in zip(incoming.manifest.lines, incoming.sizes, files, strict=True):
+            if len(content) != size or hashlib.sha256(content).hexdigest() != line.sha256:
                 raise BadResult(f"{line.name} is not the file that won")
         named = [(local_name(line), content) for line, content in zip(incoming.manifest.lines, files, strict=True)]
         await self._ambient.offload(_put_all, incoming.intake, named)
@@ -173,9 +187,10 @@ def check_manifest(manifest: Manifest, sizes: tuple[int, ...], *, won: DirHash, 
     if manifest.h1() != won:
         raise BadResult("its manifest is not the one that won")
     check_sizes(manifest, sizes, bytes_max=record.spec.resources.disk_bytes)
-    allowed = RESULT_NAMES | {output.name for output in record.spec.outputs}
+    outputs = {output.name for output in record.spec.outputs}
     for line in manifest.lines:
-        if local_name(line).split("/", 1)[0] not in allowed:
+        name, slash, _ = local_name(line).partition("/")
+        if name not in (outputs if slash else RESULT_NAMES):
             raise BadResult(f"{line.name} belongs to no output of the job")
 
 
@@ -195,6 +210,19 @@ def _append(incoming: Incoming, file: BinaryIO, chunk: bytes) -> None:
     incoming.offset += len(chunk)
 
 
+def _manifest(text: bytes, sizes: tuple[int, ...], order: Fetch, record: JobRecord) -> tuple[Manifest, tuple[int, ...]]:
+    manifest = parse(text)
+    check_manifest(manifest, sizes, won=order.hash, record=record)
+    return manifest, sizes
+
+
+def _sized_manifest(text: bytes, order: Fetch, record: JobRecord) -> tuple[Manifest, tuple[int, ...]]:
+    manifest, sizes = parse_sized(text)
+    check_manifest(manifest, sizes, won=order.hash, record=record)
+    return manifest, sizes
+
+
 def _exit_code(intake: Intake) -> int | None:
+    """What the file says, if it says what an exit code can be; a peer wrote it."""
     text = intake.peek(EXIT_CODE)
-    return int(text) if text.strip().isdigit() else None
+    return int(text) if _EXIT_CODE.fullmatch(text) and int(text) <= 255 else None

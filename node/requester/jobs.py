@@ -17,7 +17,7 @@ class Jobs(Protocol):
     """
 
     async def submit(self, client: ClientId, spec: JobSpec) -> JobRecord:
-        """Take a parsed spec; when this returns, the job survives a crash. Raises InvalidSpec, TooMany."""
+        """Take a parsed spec; when this returns, the job survives a crash. Raises InvalidSpec, TooMany, NoRoom."""
 
     async def find(self, client: ClientId, name: str) -> JobRecord:
         """The job as it is now."""

@@ -10,18 +10,20 @@ from dataclasses import dataclass, field
 
 import trio
 
+from node import limits
 from node.alarms import Alarm
 from node.journal.records import JobEvent, JobRecord
-from node.model import JobId
+from node.model import JobId, PeerId
 from node.requester.handover import Incoming
 from node.requester.life import Bidding, Note, State
 
 
 @dataclass(slots=True, eq=False)
 class LiveJob:
-    """One job between its submission and the end of its last watcher."""
+    """One job between its submission and the end of its last watcher. ``module_bytes`` is the size of its module."""
 
     base: JobRecord
+    module_bytes: int
     state: State = field(default_factory=Bidding)
     shown: JobRecord = field(init=False)
     events: list[JobEvent] = field(default_factory=list)  # shown
@@ -29,8 +31,11 @@ class LiveJob:
     last_seq: int = 0
     saving: int = 0  # snapshots on their way to the journal
     offered: bool = False  # its submission is durable
+    asked: set[PeerId] = field(default_factory=set)  # who has heard the offer in its present session
+    asked_before: dict[PeerId, int] = field(default_factory=dict)  # how often, in all sessions
     incoming: Incoming | None = None
     fetching: trio.CancelScope | None = None
+    hand_over_by: float | None = None  # trio's clock
     alarms: list[Alarm] = field(default_factory=list)
     changed: trio.Event = field(default_factory=trio.Event)
 
@@ -41,6 +46,15 @@ class LiveJob:
     def job(self) -> JobId:
         """Its id."""
         return self.base.job
+
+    def ask(self, peer: PeerId) -> bool:
+        """Count an offer to ``peer``; False when it has had enough of them, or enough others have."""
+        times = self.asked_before.get(peer, 0)
+        if times >= limits.OFFERS_PER_PEER or (not times and len(self.asked_before) >= limits.BIDS_MAX):
+            return False
+        self.asked_before[peer] = times + 1
+        self.asked.add(peer)
+        return True
 
     def note(self, note: Note, at: float) -> JobEvent:
         """Number one line of history; it is shown by ``show``, and kept with the next snapshot."""

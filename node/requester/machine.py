@@ -9,7 +9,7 @@
 node has at most one execution of it.
 
 Lives here: which event leads where. Does not live here: how votes are counted (``node.verifier``), how lots are drawn
-(``node.requester.draw``), what goes into which message (``node.requester.role``).
+(``node.verifier.draw``), what goes into which message (``node.requester.role``).
 """
 
 from __future__ import annotations
@@ -72,9 +72,14 @@ def step(state: State, event: Event, *, spec: JobSpec, judge: Judge) -> Step:
             return state, (Decline(event.peer),) if isinstance(event, Answered) and event.code is None else ()
 
 
+def expects(state: State, peer: PeerId, execution: ExecutionId) -> bool:
+    """Whether a proposal of this node for this execution would mean anything: worth the work of opening it."""
+    return isinstance(state, Running) and _open(state, peer, execution) is not None
+
+
 def _bidding(state: Bidding, event: Event, deal: Deal) -> Step:
     match event:
-        case Answered(peer) if all(answer.peer != peer for answer in state.answers):
+        case Answered():
             return _answered(state, event, deal)
         case Left(peer) if peer in state.bidders:
             # It may come back, hear the offer again and bid again.
@@ -91,10 +96,13 @@ def _bidding(state: Bidding, event: Event, deal: Deal) -> Step:
 
 
 def _answered(state: Bidding, event: Answered, deal: Deal) -> Step:
-    if len(state.bidders) >= deal.bids_needed or len(state.answers) >= limits.BIDS_MAX:
+    others = tuple(answer for answer in state.answers if answer.peer != event.peer)
+    if len(others) < len(state.answers) and (event.code is not None or event.peer in state.bidders):
+        return state, ()  # Who declined may come back and bid; nothing else is heard twice.
+    if len(state.bidders) >= deal.bids_needed or len(others) >= limits.BIDS_MAX:
         return state, (Decline(event.peer),) if event.code is None else ()
     answer = Answer(peer=event.peer, code=event.code, reason=event.reason)
-    after = Bidding((*state.answers, answer))
+    after = Bidding((*others, answer))
     if event.code is not None:
         return after, (Note("declined", event.peer, text=event.reason),)
     note = Note("bid", event.peer)

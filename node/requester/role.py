@@ -17,7 +17,7 @@ import trio
 from node import limits
 from node.alarms import Alarms
 from node.ambient import Ambient
-from node.errors import BadResult, BlobRefused, NoRoom, PeerGone
+from node.errors import BlobRefused
 from node.identity import Identity, pseudonym
 from node.journal.base import Journal, SaveJob
 from node.journal.records import Failure, JobEvent, JobRecord
@@ -28,40 +28,34 @@ from node.messages import (
     ModuleWanted,
     NoResults,
     Offer,
+    Proposed,
     Release,
     Results,
 )
 from node.messages import Decline as Declined
-from node.model import ExecutionId, JobId, PeerId, Sha256, cut
-from node.receipt.sign import make
-from node.receipt.statement import Facts
-from node.requester.handover import HandOvers, Incoming
+from node.model import ExecutionId, JobId, PeerId, Sha256
+from node.requester.delivery import Deliveries
+from node.requester.handover import HandOvers
 from node.requester.hearing import Inbound, event_of
 from node.requester.life import (
     Bidding,
     BidWindowClosed,
-    CannotKeep,
     Decline,
     Dismiss,
     DrawLots,
     Drawn,
     Effect,
-    Ended,
     Engage,
     Event,
     Fetch,
-    HandingOver,
     HandOverDeadline,
-    Kept,
     Left,
-    Lied,
     Note,
-    NotHandedOver,
     RunDeadline,
     Running,
 )
 from node.requester.live import LiveJob
-from node.requester.machine import step
+from node.requester.machine import expects, step
 from node.requester.record import record_of
 from node.transport.base import Blob, Transport
 from node.transport.files import file_blob
@@ -71,8 +65,6 @@ from node.verifier.base import Verifier
 from node.verifier.draw import draw
 
 log = logging.getLogger("quorate.requester")
-
-_FETCHES_MAX = limits.JOBS_ACTIVE_MAX + 1  # One order for each job at most.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +93,8 @@ class Requester:
         self._verifiers = verifiers
         self._ambient = ambient
         self._hand_overs = HandOvers(transport, keeping.results, ambient)
+        self._deliveries = Deliveries(identity, self._hand_overs, ambient, self._feed)
         self._alarms = Alarms()
-        self._orders_in, self._orders = trio.open_memory_channel[tuple[LiveJob, Fetch]](_FETCHES_MAX)
         self._by_execution: dict[ExecutionId, LiveJob] = {}
         self.live: dict[JobId, LiveJob] = {}
 
@@ -111,9 +103,8 @@ class Requester:
         await self._end_cut_off()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._alarms.run)
+            nursery.start_soon(self._deliveries.run)
             task_status.started()
-            async for live, order in self._orders:
-                nursery.start_soon(self._hand_over, live, order)
 
     # What the network says ---------------------------------------------------------------------
 
@@ -126,7 +117,9 @@ class Requester:
     def left(self, peer: PeerId) -> None:
         """Whatever the peer was doing for us is lost."""
         for live in tuple(self.live.values()):
-            self.feed(live, Left(peer))
+            if peer in live.asked:
+                live.asked.discard(peer)
+                self.feed(live, Left(peer))
 
     def received(self, sender: PeerId, message: Inbound | Results | NoResults) -> None:
         """One message of a compute node."""
@@ -134,28 +127,38 @@ class Requester:
             self._hand_overs.received(sender, message)
             return
         if isinstance(message, Bid | Declined):
-            live = self.live.get(JobId(message.job))
-        else:
-            live = self._by_execution.get(ExecutionId(message.execution))
-        if live is not None:
+            self._answered(sender, message)
+            return
+        execution = ExecutionId(message.execution)
+        live = self._by_execution.get(execution)
+        if live is None or (isinstance(message, Proposed) and not expects(live.state, sender, execution)):
+            return
+        self.feed(live, event_of(self._identity, live.job, sender, message))
+
+    def _answered(self, sender: PeerId, message: Bid | Declined) -> None:
+        live = self.live.get(JobId(message.job))
+        if live is not None and sender in live.asked:
             self.feed(live, event_of(self._identity, live.job, sender, message))
+        elif isinstance(message, Bid):  # The job is over; the bidder should not keep its offer.
+            self._transport.send(sender, BidRejected(message.job))
 
     async def blob(self, sender: PeerId, request: ModuleWanted) -> Blob:
         """A module, for a node that was chosen to run it. Raises BlobRefused."""
         wanted = Sha256(request.sha256)
         if not any(live.base.spec.engine.module == wanted and _runs(live, sender) for live in self.live.values()):
             raise BlobRefused("no job that you run here needs this module")
-        path = self._keeping.modules.path(wanted)
+        path = await self._ambient.offload(self._keeping.modules.path, wanted)
         if path is None:
             raise BlobRefused("the module is no longer here")
         return await file_blob(path, request.offset, self._ambient.offload)
 
     # What clients want (node.requester.desk) ---------------------------------------------------
 
-    def open(self, record: JobRecord) -> LiveJob:
+    def open(self, record: JobRecord, module_bytes: int) -> LiveJob:
         """Take a job on: durable first, then offered. ``LiveJob.taken`` tells when it cannot be lost any more."""
-        live = LiveJob(record)
+        live = LiveJob(record, module_bytes)
         self.live[live.job] = live
+        self._keeping.modules.hold(Sha256(record.spec.engine.module))
         self._save(live, record, (Note("submitted"),), partial(self._opened, live))
         return live
 
@@ -167,7 +170,8 @@ class Requester:
         before = live.state
         spec = live.base.spec
         live.state, effects = step(before, event, spec=spec, judge=self._verifiers[spec.verifier].judge)
-        if live.state is before and not effects:
+        if live.state is before:
+            self._perform(live, effects)  # Answers to a peer: there is nothing to keep.
             return
         record = record_of(live.base, live.state, self._ambient.now())
         notes = tuple(effect for effect in effects if isinstance(effect, Note))
@@ -205,8 +209,8 @@ class Requester:
 
     def _show(self, live: LiveJob, record: JobRecord, events: list[JobEvent]) -> None:
         live.show(record, events)
-        if record.ended:
-            self.live.pop(live.job, None)
+        if record.ended and self.live.pop(live.job, None) is not None:
+            self._keeping.modules.let_go(Sha256(record.spec.engine.module))
             for alarm in live.alarms:
                 alarm.cancel()
             for run in record.executions:
@@ -224,6 +228,7 @@ class Requester:
             seq = len(await self._ambient.offload(self._keeping.journal.events, record.job)) + 1
             event = JobEvent(seq=seq, at=at, kind="ended", text=failure.reason)
             log.warning("job_cut_off", extra={"job": record.job})
+            await self._ambient.offload(self._keeping.results.delete, record)  # Whole perhaps, and not journalled.
             self._keeping.journal.write((SaveJob(ended, (event,)),))
         await self._ambient.offload(self._keeping.results.sweep)
 
@@ -231,16 +236,20 @@ class Requester:
 
     def _opened(self, live: LiveJob) -> None:
         live.offered = True
+        if not isinstance(live.state, Bidding):
+            return  # Cancelled meanwhile.
         self._arm(live, live.base.spec.deal.bid_window_s, BidWindowClosed())
         self._offer(live, (self._transport.local_id, *self._transport.peers))
 
     def _offer(self, live: LiveJob, peers: tuple[PeerId, ...]) -> None:
-        spec = live.base.spec
-        size = self._keeping.modules.size(Sha256(spec.engine.module)) or 0
-        offer = Offer(live.job, pseudonym(self._identity.peer_id, live.base.client), spec, size)
-        for peer in peers:
+        asked = tuple(peer for peer in peers if live.ask(peer))
+        if not asked:
+            return
+        client = pseudonym(self._identity.peer_id, live.base.client)
+        offer = Offer(live.job, client, live.base.spec, live.module_bytes)
+        for peer in asked:
             self._transport.send(peer, offer)
-        self._show(live, live.shown, self._noted(live, tuple(Note("offered", peer) for peer in peers)))
+        self._show(live, live.shown, self._noted(live, tuple(Note("offered", peer) for peer in asked)))
 
     def _perform(self, live: LiveJob, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
@@ -250,7 +259,7 @@ class Requester:
                 case Engage():
                     self._engage(live, effect)
                 case Fetch():
-                    self._orders_in.send_nowait((live, effect))
+                    self._fetch(live, effect)
                 case Dismiss(executions):
                     for run in executions:
                         self._transport.send(run.peer, Release(run.execution))
@@ -273,45 +282,14 @@ class Requester:
             self._transport.send(peer, BidRejected(live.job))
         self._arm(live, live.base.spec.timeout_s + limits.REPLY_S, RunDeadline())
 
+    def _fetch(self, live: LiveJob, order: Fetch) -> None:
+        if live.hand_over_by is None:  # All winners together.
+            live.hand_over_by = trio.current_time() + limits.HAND_OVER_S
+            self._arm(live, limits.HAND_OVER_S, HandOverDeadline())
+        self._deliveries.order(live, order)
+
     def _arm(self, live: LiveJob, seconds: float, event: Event) -> None:
         live.alarms.append(self._alarms.after(seconds, partial(self.feed, live, event)))
-
-    async def _hand_over(self, live: LiveJob, order: Fetch) -> None:
-        with trio.CancelScope() as scope:
-            live.fetching = scope
-            if isinstance(live.state, HandingOver):
-                await self._fetch(live, order, live.state)
-        live.fetching = None
-        if live.incoming is not None and isinstance(live.state, Ended) and live.state.results is None:
-            await self._hand_overs.abandon(live.incoming)
-
-    async def _fetch(self, live: LiveJob, order: Fetch, state: HandingOver) -> None:
-        try:
-            if live.incoming is None:
-                live.incoming = await self._hand_overs.begin(live.base)
-                self._arm(live, limits.HAND_OVER_S, HandOverDeadline())
-            results = await self._hand_overs.fetch(live.incoming, order)
-            receipt = await self._receipt(live, state, live.incoming, order.peer)
-        except BadResult as error:
-            log.warning("liar", extra={"job": live.job, "peer": order.peer, "what": str(error)})
-            self.feed(live, Lied(order.peer, cut(str(error))))
-        except (PeerGone, BlobRefused) as error:
-            self.feed(live, NotHandedOver(order.peer, cut(str(error))))
-        except NoRoom as error:
-            self.feed(live, CannotKeep(str(error)))
-        else:
-            self._feed(live, Kept(results), receipt)
-
-    async def _receipt(self, live: LiveJob, state: HandingOver, incoming: Incoming, source: PeerId) -> bytes:
-        assert incoming.manifest is not None
-        facts = Facts(
-            record=record_of(live.base, state, 0.0),
-            proposals=tuple(state.proposals.values()),
-            manifest=incoming.manifest,
-            source=source,
-            finished_at=self._ambient.now(),
-        )
-        return await self._ambient.offload(make, self._identity, facts)
 
 
 def _runs(live: LiveJob, peer: PeerId) -> bool:

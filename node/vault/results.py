@@ -17,11 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from node.errors import NoRoom, NotFound
+from node.errors import NoRoom, NotFound, OperatorError
 from node.journal.records import JobRecord
+from node.vault.room import need_room
 
 _PARTIAL = ".partial-"
 _PEEK_BYTES = 64
+_FOLDERS_ABOVE = 3  # client, job name, time
+_ATTEMPTS = 8
 
 
 class Intake:
@@ -30,8 +33,13 @@ class Intake:
     def __init__(self, partial: Path, final: Path) -> None:
         self._partial = partial
         self._final = final
+        self._is_final = False
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(mode=0o700, parents=True)
+        _make(partial)
+
+    def need_room(self, size: int) -> None:
+        """Raise NoRoom unless so many bytes fit."""
+        need_room(self._partial, size)
 
     def put(self, name: str, content: bytes) -> None:
         """One whole small file. Raises NoRoom."""
@@ -59,7 +67,7 @@ class Intake:
         try:
             with (self._partial / PurePosixPath(name)).open("rb") as file:
                 return file.read(_PEEK_BYTES)
-        except FileNotFoundError:
+        except OSError:
             return b""
 
     def finish(self) -> Path:
@@ -71,27 +79,38 @@ class Intake:
                 _sync(Path(folder))
             shutil.rmtree(self._final, ignore_errors=True)
             self._partial.rename(self._final)
-            _sync(self._final.parent)
+            self._is_final = True
+            for above in list(self._final.parents)[: _FOLDERS_ABOVE + 1]:
+                _sync(above)
         except OSError as error:
             raise NoRoom(f"the results cannot be kept: {error.strerror}") from error
         return self._final
 
     def abandon(self) -> None:
-        """Leave nothing behind; after ``finish`` it does nothing."""
-        shutil.rmtree(self._partial, ignore_errors=True)
+        """Leave nothing behind, whether it is finished or not."""
+        shutil.rmtree(self._final if self._is_final else self._partial, ignore_errors=True)
+        _remove_empty(self._final)
 
 
 class Results:
-    """The folder of all results."""
+    """The folder of all results. Making it raises OperatorError when it cannot be used."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise OperatorError(f"{root} cannot be used: {error.strerror}") from error
+
+    def need_room(self) -> None:
+        """Raise NoRoom when the disk takes no further results."""
+        need_room(self._root)
 
     def sweep(self) -> None:
         """Remove what a crash left half-written."""
         for left_over in self._root.glob(f"*/*/*/{_PARTIAL}*"):
             shutil.rmtree(left_over, ignore_errors=True)
+            _remove_empty(left_over)
 
     def relative(self, record: JobRecord) -> str:
         """Where the results of a job lie, relative to the root."""
@@ -101,6 +120,7 @@ class Results:
     def intake(self, record: JobRecord) -> Intake:
         """A place for a job's results to come in. Raises NoRoom."""
         final = self._root / self.relative(record)
+        need_room(self._root)
         try:
             return Intake(final.with_name(_PARTIAL + final.name), final)
         except OSError as error:
@@ -118,10 +138,10 @@ class Results:
         parts = PurePosixPath(name).parts
         if not parts or any(part in ("..", "/") for part in parts) or "\0" in name:
             raise NotFound(f"no result file {name!r}")
-        folder = os.open(self.folder(record), os.O_RDONLY | os.O_DIRECTORY)
         with contextlib.ExitStack() as stack:
-            stack.callback(os.close, folder)
             try:
+                folder = os.open(self.folder(record), os.O_RDONLY | os.O_DIRECTORY)
+                stack.callback(os.close, folder)
                 for part in parts[:-1]:
                     folder = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
                     stack.callback(os.close, folder)
@@ -134,11 +154,28 @@ class Results:
         """Remove a job's results; the folders above them go when they are empty."""
         folder = self._root / self.relative(record)
         shutil.rmtree(folder, ignore_errors=True)
-        for above in list(folder.parents)[:3]:
-            try:
-                above.rmdir()
-            except OSError:
-                return
+        _remove_empty(folder)
+
+
+def _make(folder: Path) -> None:
+    """With the folders above it, also when another thread removes one of those because it is empty."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+        except FileNotFoundError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+        else:
+            return
+
+
+def _remove_empty(folder: Path) -> None:
+    """The folders above a job's that nothing is in any more."""
+    for above in list(folder.parents)[:_FOLDERS_ABOVE]:
+        try:
+            above.rmdir()
+        except OSError:
+            return
 
 
 def _regular(file: int, name: str) -> BinaryIO:
