@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
 from node import limits
 from node.ambient import Offload
-from node.errors import BlobRefused
+from node.errors import BlobRefused, StorageError
 from node.transport.base import Blob
 
 
 async def file_blob(path: Path, offset: int, offload: Offload) -> Blob:
-    """``path`` from ``offset`` to its end as it is now. Raises BlobRefused when that cannot be read."""
+    """``path`` from ``offset`` to its end as it is now. Raises BlobRefused when that cannot be read.
+
+    The chunks raise StorageError when the disk does not give them.
+    """
     file, size = await offload(_opened, path, offset)
     return Blob(size, _Chunks(file, size, offload))
 
 
 def _opened(path: Path, offset: int) -> tuple[BinaryIO, int]:
     try:
-        file = open(path, "rb", buffering=0, opener=_regular)  # noqa: SIM115  (closed by the chunks)
-        size = os.fstat(file.fileno()).st_size
+        file = open(path, "rb", buffering=0, opener=_no_link)  # noqa: SIM115  (closed by the chunks)
     except OSError as error:
         raise BlobRefused("the file cannot be read any more") from error
-    if offset > size:
+    found = os.fstat(file.fileno())
+    if not stat.S_ISREG(found.st_mode) or offset > found.st_size:
         file.close()
-        raise BlobRefused(f"the file ends at {size}, before {offset}")
+        raise BlobRefused(f"the file ends at {found.st_size}, before {offset}, or is no file")
     file.seek(offset)
-    return file, size - offset
+    return file, found.st_size - offset
 
 
-def _regular(path: str, flags: int) -> int:
+def _read(file: BinaryIO, count: int) -> bytes:
+    try:
+        return file.read(count)
+    except OSError as error:
+        raise StorageError(f"a file cannot be read any more: {error.strerror}") from error
+
+
+def _no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
@@ -49,7 +60,7 @@ class _Chunks:
     async def __anext__(self) -> bytes:
         chunk = b""
         if self._left > 0:
-            chunk = await self._offload(self._file.read, min(self._left, limits.BLOB_CHUNK_BYTES))
+            chunk = await self._offload(_read, self._file, min(self._left, limits.BLOB_CHUNK_BYTES))
             self._left -= len(chunk)
         if not chunk:  # At the end; or the file has become shorter, and the receiver hears no end marker.
             self._file.close()

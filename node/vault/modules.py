@@ -139,22 +139,25 @@ class Modules:
         entries = sorted(_entries(self._folder))
         total = sum(size for _, size, _ in entries)
         for _, size, path in entries:
-            if total <= self._cache_bytes:
-                return
-            if path.stem not in keep and path.stem not in self._held:
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
-                    total -= size
+            if total > self._cache_bytes and path.stem not in keep and path.stem not in self._held:
+                total -= _removed(path, size)
 
 
 def _entries(folder: Path) -> Iterator[tuple[int, int, Path]]:
     """When used (ns), bytes and path of each module; another thread may be making room at the same time."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(".wasm"):
-                with contextlib.suppress(FileNotFoundError):
-                    found = entry.stat()
-                    yield found.st_mtime_ns, found.st_size, Path(entry.path)
+    for path in folder.glob("*.wasm"):
+        with contextlib.suppress(OSError):
+            found = path.stat()
+            yield found.st_mtime_ns, found.st_size, path
+
+
+def _removed(path: Path, size: int) -> int:
+    """Bytes that this gave back."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return 0
+    return size
 
 
 def check_head(head: bytes, *, whole: bool) -> None:

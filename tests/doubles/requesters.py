@@ -56,11 +56,13 @@ class HandmadeRequester:
     async def hears(self, kind: type, **fields: object) -> m.Message:
         """The first message of that kind with these fields, heard already or soon."""
         with trio.fail_after(10_000):
-            while True:
-                for message in self.heard:
-                    if isinstance(message, kind) and all(getattr(message, k) == v for k, v in fields.items()):
-                        return message
+            while (found := self._first(kind, fields)) is None:
                 await self.news.wait()
+        return found
+
+    def _first(self, kind: type, fields: dict[str, object]) -> m.Message | None:
+        of_kind = [message for message in self.heard if isinstance(message, kind)]
+        return next((each for each in of_kind if all(getattr(each, k) == v for k, v in fields.items())), None)
 
     def joined(self, peer: PeerId, addresses: tuple[str, ...]) -> None:
         """See Receiver."""
