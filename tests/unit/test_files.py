@@ -9,7 +9,7 @@ import trio
 
 from node.ambient import inline
 from node.errors import BlobRefused, StorageError
-from node.transport.files import file_blob
+from node.transport.files import _Chunks, file_blob
 
 
 def read(path, offset=0, meanwhile=None):
@@ -57,13 +57,5 @@ def test_a_file_that_grows_or_shrinks_meanwhile_ends_with_what_there_is(tmp_path
 
 def test_a_disk_that_fails_in_the_middle_is_an_error_that_transports_know():
     """A process's own memory from its beginning on is a file that opens and does not read."""
-    with pytest.raises(StorageError, match="any more"):
-        trio.run(_memory)
-
-
-async def _memory():
-    from node.transport.files import _Chunks
-
-    with open("/proc/self/mem", "rb", buffering=0) as file:
-        async for _ in _Chunks(file, 10, inline):
-            pass
+    with open("/proc/self/mem", "rb", buffering=0) as memory, pytest.raises(StorageError, match="any more"):
+        trio.run(anext, _Chunks(memory, 10, inline))
