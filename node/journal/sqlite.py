@@ -11,7 +11,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any, TypeVar, assert_never
 
 import msgspec
 
@@ -34,6 +34,8 @@ CREATE TABLE module (
     client TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL, PRIMARY KEY (client, sha256)
 ) WITHOUT ROWID;
 """
+
+_T = TypeVar("_T")
 
 _ENCODER = msgspec.msgpack.Encoder()
 _RECORD = msgspec.msgpack.Decoder(JobRecord)
@@ -71,7 +73,7 @@ class SqliteJournal:
     def job(self, job: JobId) -> JobRecord | None:
         """See Journal."""
         rows = self._read("SELECT record FROM job WHERE id = ?", job)
-        return _RECORD.decode(rows[0][0]) if rows else None
+        return self._decoded(_RECORD, rows[0][0]) if rows else None
 
     def jobs(self, client: ClientId, prefix: str = "", *, limit: int = 1000) -> tuple[JobRecord, ...]:
         """See Journal."""
@@ -82,17 +84,17 @@ class SqliteJournal:
             prefix,
             limit,
         )
-        return tuple(_RECORD.decode(row[0]) for row in rows)
+        return tuple(self._decoded(_RECORD, row[0]) for row in rows)
 
     def unfinished(self) -> tuple[JobRecord, ...]:
         """See Journal."""
         rows = self._read("SELECT record FROM job WHERE ended = 0 ORDER BY submitted_at, id")
-        return tuple(_RECORD.decode(row[0]) for row in rows)
+        return tuple(self._decoded(_RECORD, row[0]) for row in rows)
 
     def events(self, job: JobId, after: int = 0) -> tuple[JobEvent, ...]:
         """See Journal."""
         rows = self._read("SELECT event FROM event WHERE job = ? AND seq > ? ORDER BY seq", job, after)
-        return tuple(_EVENT.decode(row[0]) for row in rows)
+        return tuple(self._decoded(_EVENT, row[0]) for row in rows)
 
     def receipt(self, job: JobId) -> bytes | None:
         """See Journal."""
@@ -131,7 +133,7 @@ class SqliteJournal:
 
     def _forget_results(self, job: JobId) -> None:
         for (document,) in self._writer.execute("SELECT record FROM job WHERE id = ?", (job,)).fetchall():
-            record = msgspec.structs.replace(_RECORD.decode(document), results=None)
+            record = msgspec.structs.replace(self._decoded(_RECORD, document), results=None)
             self._writer.execute("UPDATE job SET record = ? WHERE id = ?", (_ENCODER.encode(record), job))
 
     def _read(self, statement: str, *values: object) -> list[Any]:
@@ -140,6 +142,12 @@ class SqliteJournal:
                 return connection.execute(statement, values).fetchall()
         except sqlite3.Error as error:
             raise JournalError(f"{self._path}: the journal cannot be read: {error}") from error
+
+    def _decoded(self, decoder: msgspec.msgpack.Decoder[_T], document: bytes) -> _T:
+        try:
+            return decoder.decode(document)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise JournalError(f"{self._path}: a document of the journal cannot be read: {error}") from error
 
     def _connected(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
@@ -154,10 +162,10 @@ class SqliteJournal:
         self._writer.execute("BEGIN IMMEDIATE")
         try:
             yield
-        except BaseException:
-            self._writer.execute("ROLLBACK")
-            raise
-        self._writer.execute("COMMIT")
+            self._writer.execute("COMMIT")
+        finally:
+            if self._writer.in_transaction:  # A full disk may have ended it already.
+                self._writer.execute("ROLLBACK")
 
     def _prepare(self) -> None:
         self._writer.execute("PRAGMA journal_mode = WAL")
