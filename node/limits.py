@@ -32,6 +32,7 @@ STREAMS_PER_CONNECTION = 64  # Opened by the peer; one more ends the connection.
 STREAM_WINDOW_BYTES = 1 * MiB  # What a peer may send on a stream before we have read it; more ends the connection.
 WRITE_STALL_S = 15.0  # A peer that takes no byte for this long loses the connection.
 MESSAGES_PER_S_PER_PEER = 2_000  # Sustained; a peer over it is disconnected (burst: 4 seconds' worth).
+SMALL_READS_PER_S = 8_000  # Of a connection: Yamux frames and bodies under 1 KiB. The same, with the same burst.
 ADDRESSES_PER_PEER_MAX = 8  # Further addresses of a peer are forgotten.
 BOOK_PEERS_MAX = 1_024  # The address book forgets the peers it heard of longest ago.
 

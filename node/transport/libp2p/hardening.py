@@ -9,6 +9,7 @@ shared ports, dials without a deadline, peerstores filled by strangers. What is 
 * ``Negotiator``: a protocol name has a length limit (the library reads any announced length, before authentication);
 * ``Muxer._write_frame``: a cancelled writer never tears a frame, and a peer that takes no bytes is given up;
 * ``Muxer.streams``: a limit on the streams that a peer may open on one connection;
+* ``Paced``: frames that cost nothing to send do not hold up the node, and too many of them end the connection;
 * ``Stream.send_window``: a full window is waited for without polling and without giving up after 5 s;
 * ``Stream.recv_window``: a peer that sends more than it was granted loses the connection (the library only logs);
 * ``Stream.receive``: what came before the end of a connection can still be read;
@@ -39,18 +40,12 @@ from libp2p.utils.varint import encode_delim, read_varint_prefixed_bytes_limited
 
 from node import limits
 from node.errors import PeerError, PeerGone
+from node.transport.libp2p.pacing import Overrun, Paced
 
 RECEIVE_BYTES = 64 * limits.KiB
 LAST_WRITE_S = 0.5
 _HEADER = struct.Struct(yamux.YAMUX_HEADER_FORMAT)
 _PAYLOAD_BYTES = yamux.MAX_MESSAGE_SIZE - yamux.HEADER_SIZE
-
-
-class Overrun(trio.TooSlowError):
-    """A peer sent more than it was granted.
-
-    The library's read loop survives every other exception; it ends the connection on the one it knows as a deadline.
-    """
 
 
 def install() -> None:
@@ -275,6 +270,7 @@ class Muxer(yamux.Yamux):  # type: ignore[misc]
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
+        self.secured_conn: Any = Paced(self.secured_conn)
         self.streams = _Streams()
         self.write_stall_s = limits.WRITE_STALL_S
         self._writing = trio.CancelScope()

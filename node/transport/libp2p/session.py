@@ -120,3 +120,7 @@ class Bucket:
             return False
         self._tokens -= 1
         return True
+
+    def give(self) -> None:
+        """Give one token back; the bucket never holds more than a burst."""
+        self._tokens = min(self._burst, self._tokens + 1)
