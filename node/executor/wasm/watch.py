@@ -67,11 +67,14 @@ class Watch:
                 if self._watched is not watched:
                     continue
                 if found is not None:
-                    try:
-                        self._report(found)
-                    finally:
-                        os._exit(0)
+                    self._end(found)
                 self._set(max(FIRST_LOOK_S, _SHARE * (time.monotonic() - began)))
+
+    def _end(self, found: str) -> None:
+        try:
+            self._report(found)
+        finally:
+            os._exit(0)
 
     def _set(self, after_s: float) -> None:
         seconds = int(after_s)
