@@ -22,7 +22,7 @@ from node import limits
 from node.errors import OperatorError, PeerGone
 from node.identity import Identity
 from node.transport.libp2p.hardening import Exact, Muxer, Negotiator, Stream, contained
-from node.transport.libp2p.pacing import Overrun, Paced
+from node.transport.libp2p.pacing import Overrun
 from node.transport.libp2p.upgrade import Upgrader, answer, ask
 
 VERSION = "0.8.1"
