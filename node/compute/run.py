@@ -110,6 +110,8 @@ async def run(bench: Bench, given: Execution, started: Callable[[], None]) -> Pr
         return _failed(given, "full", str(error))
     except DriverUnavailable as error:
         return _failed(given, "internal", str(error))
+    except OSError as error:  # This machine's trouble, wherever a driver met it: no file left to open, a broken disk.
+        return _failed(given, "internal", f"this node could not go on: {error.strerror}")
     given.results = results
     return Proposed(given.execution, _sealed(bench, given, results.hash))
 

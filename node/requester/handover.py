@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import BinaryIO
@@ -31,6 +32,7 @@ from node.vault.results import Intake
 from node.vault.results import Results as ResultsVault
 from node.verifier.manifest import Line, Manifest, check_sizes, parse, parse_sized
 
+_LONG_MAX = 4  # Manifests too long for a frame, in memory at once; further winners wait within their time.
 _SHORT_BYTES = 16 * limits.KiB  # A longer manifest is parsed by a thread.
 _EXIT_CODE = re.compile(rb"(?:0|[1-9][0-9]{0,2})")
 
@@ -65,6 +67,7 @@ class HandOvers:
         self._transport = transport
         self._vault = vault
         self._ambient = ambient
+        self._places = trio.CapacityLimiter(_LONG_MAX)
         self._waiting: dict[tuple[PeerId, ExecutionId], trio.MemorySendChannel[Results | NoResults]] = {}
 
     def received(self, sender: PeerId, message: Results | NoResults) -> None:
@@ -91,6 +94,10 @@ class HandOvers:
             incoming.restart_file()
             incoming.source = order.peer
         answer = await self._ask(order.peer, order.execution)
+        async with self._places if answer.manifest is None else nullcontext():
+            return await self._take(incoming, order, answer)
+
+    async def _take(self, incoming: Incoming, order: Fetch, answer: Results) -> ResultsRecord:
         await self._take_manifest(incoming, order, answer)
         assert incoming.manifest is not None
         if answer.files is not None:

@@ -161,9 +161,13 @@ def test_a_list_of_files_too_long_for_a_frame_is_fetched_by_itself():
             for _ in range(2):
                 await nodes.start(lambda task: replace(says(b"r")(task), files=names))
             await nodes.settled()
-            record = await nodes.submit(spec(concurrency=2))
-            folder = nodes.nodes[0].results.folder(record)
-            return record, {f"outputs/{path.name}": path.read_bytes() for path in (folder / "outputs").iterdir()}
+            async with trio.open_nursery() as nursery:
+                for _ in range(6):  # More than there are places for.
+                    nursery.start_soon(nodes.submit, spec(concurrency=2))
+            records = await nodes.nodes[0].jobs.recent(CLIENT, 10)
+            assert [record.state for record in records] == ["completed"] * 6
+            folder = nodes.nodes[0].results.folder(records[0])
+            return records[0], {f"outputs/{path.name}": path.read_bytes() for path in (folder / "outputs").iterdir()}
 
     record, kept = simulate(main)
     assert record.results.files == 1503

@@ -121,16 +121,26 @@ def test_a_full_disk_under_the_exit_code_fails_the_execution_and_not_the_node():
     def fills_up(task):
         return Play(files={"exitCode/x": b""})  # What stands where the exit code goes cannot be written over.
 
-    async def scenario(hostile, nodes):
-        await hostile.given(spec("noop"), EXECUTION)
-        answer = await hostile.hears(m.Failed, execution=EXECUTION)
-        assert answer.code == "full"
-
     async def main():
         async with cluster(1) as nodes:
             await nodes.start(fills_up)
-            hostile = HandmadeRequester(identity(HOSTILE), nodes.network.join(peer(HOSTILE)))
-            await nodes.nursery.start(hostile.run, nodes.transports[0].addresses[0])
-            await scenario(hostile, nodes)
+            record = await nodes.submit(spec("noop"))
+            assert record.executions[0].code == "full"
+
+    simulate(main)
+
+
+def test_an_engine_that_meets_a_broken_machine_fails_the_run_and_not_the_node():
+    """No driver promises that it never sees an OSError; the scripted one is made to."""
+
+    def breaks(task):
+        raise OSError(24, "Too many open files")
+
+    async def main():
+        async with cluster(1) as nodes:
+            await nodes.start(breaks)
+            record = await nodes.submit(spec("noop"))
+            assert record.executions[0].code == "internal"
+            assert "Too many open files" in record.failure.reason
 
     simulate(main)
