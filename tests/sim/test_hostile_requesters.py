@@ -7,10 +7,12 @@ import pytest
 import trio
 from doubles.peers import identity, peer
 from doubles.requesters import HandmadeRequester
+from nacl.bindings import crypto_core_ed25519_add
 from sim.cluster import cluster, says, simulate, spec
 
 from node import messages as m
 from node.executor.scripted import Play
+from node.identity import peer_id_of
 from node.model import Output
 
 HOSTILE = 7
@@ -144,3 +146,60 @@ def test_an_engine_that_meets_a_broken_machine_fails_the_run_and_not_the_node():
             assert "Too many open files" in record.failure.reason
 
     simulate(main)
+
+
+def test_a_requester_whose_key_cannot_be_sealed_to_is_declined():
+    """A point outside of the prime-order subgroup signs well enough to connect; a proposal to it cannot be made."""
+    torsion = bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")
+    crooked = peer_id_of(crypto_core_ed25519_add(identity(HOSTILE).public_key, torsion))
+
+    async def main():
+        async with cluster(1) as nodes:
+            await nodes.start(says(b"r"))
+            hostile = HandmadeRequester(identity(HOSTILE), nodes.network.join(crooked))
+            await nodes.nursery.start(hostile.run, nodes.transports[0].addresses[0])
+            answer = await hostile.hears(m.Bid | m.Decline, job=hostile.offer(spec("noop")))
+            assert (type(answer), answer.code) == (m.Decline, "policy")
+
+    simulate(main)
+
+
+def test_a_result_is_handed_over_once():
+    async def scenario(hostile, nodes):
+        await hostile.given(spec("noop"), EXECUTION)
+        await hostile.hears(m.Proposed, execution=EXECUTION)
+        hostile.say(*[m.HandOver(EXECUTION)] * 100)
+        await trio.sleep(5)
+        assert len([message for message in hostile.heard if isinstance(message, m.Results)]) == 1
+
+    play(scenario)
+
+
+def test_results_wait_for_a_vote_that_takes_hours():
+    """One node hangs until the deadline of the run; what the others proposed long before is still there."""
+
+    async def main():
+        async with cluster(1) as nodes:
+            for takes_s in (60.0, 60.0, 1e9):
+                await nodes.start(lambda _, takes_s=takes_s: Play(stdout=b"r", takes_s=takes_s))
+            await nodes.settled()
+            record = await nodes.submit(spec(concurrency=3, confidence=2, timeout_s=5 * 3600.0))
+            assert (record.state, record.verdict.kind) == ("completed", "verified")
+
+    simulate(main)
+
+
+def test_offers_without_end_push_out_no_other_requesters():
+    async def scenario(hostile, nodes):
+        honest = HandmadeRequester(identity(8), nodes.network.join(peer(8)))
+        await nodes.nursery.start(honest.run, nodes.transports[0].addresses[0])
+        job = honest.offer(spec("noop"), "a" * 32)
+        await honest.hears(m.Bid, job=job)
+        for _ in range(10):
+            last = [hostile.offer(spec("noop")) for _ in range(1000)][-1]
+            await hostile.hears(m.Bid, job=last)
+        honest.say(m.Accept(job, 0, "f" * 32))
+        await honest.hears(m.Proposed, execution="f" * 32)
+        nodes.network.lose(peer(0), peer(8))
+
+    play(scenario)
