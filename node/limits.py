@@ -85,6 +85,7 @@ CLOCK_SKEW_S = 60  # How far a client's clock may be off.
 HTTP_CHUNK_S = 30.0  # An upload that sends nothing for this long is ended (408).
 EVENT_STREAMS_PER_CLIENT = 64  # Further event streams are refused (429).
 WAIT_S_MAX = 60.0  # ``Prefer: wait=N`` waits no longer.
+WAITS_PER_CLIENT = 64  # Further requests that wait for a job are refused (429).
 
 # --- http -----------------------------------------------------------------------------------------
 TOKEN_CHARS_MAX = 1_024  # A longer token is refused unread; ours have about 370.
@@ -94,6 +95,7 @@ HTTP_CONNECTIONS_MAX = 512  # The oldest idle one is closed for a further one; i
 HTTP_HEAD_BYTES_MAX = 16 * KiB  # A longer request line and headers end the connection (431).
 HTTP_IDLE_S = 15.0  # A connection without a complete request head for this long is closed.
 HTTP_STALL_S = 30.0  # A client that takes nothing of its answer for this long is cut off.
+HTTP_SLOW_S = 1.0  # A client that has taken nothing for this long makes room where there is none for another.
 HTTP_DRAIN_S = 1.0  # At shutdown answers under way have this long.
 HTTP_LINGER_S = 2.0  # What a refused client still sends is read for this long, so that it sees the refusal.
 EVENT_KEEPALIVE_S = 15.0  # A silent event stream carries a comment this often.

@@ -42,6 +42,7 @@ def make_app(services: Services) -> Litestar:
         streams=Quota(
             "event streams", per_client=limits.EVENT_STREAMS_PER_CLIENT, overall=limits.HTTP_CONNECTIONS_MAX // 2
         ),
+        waits=Quota("requests that wait", per_client=limits.WAITS_PER_CLIENT, overall=limits.HTTP_CONNECTIONS_MAX // 4),
         uploads=Quota("uploads", per_client=limits.UPLOADS_PER_CLIENT, overall=limits.UPLOADS_MAX),
     )
     return Litestar(

@@ -33,7 +33,8 @@ _READ_BYTES = 64 * 1024
 class Connection:
     """Serves requests one after the other until the client, silence or ``end_by`` ends it.
 
-    ``is_idle``: no request is under way, only waited for.
+    ``is_idle``: no request is under way, only waited for. ``slow_since``: since when the client takes nothing of what
+    it is being sent (trio's clock); None when it does, or nothing is sent.
     """
 
     def __init__(self, stream: trio.SocketStream) -> None:
@@ -42,6 +43,7 @@ class Connection:
         self._sending = trio.CancelScope()
         self._one_at_a_time = trio.Lock()  # Bytes of two senders (events and keep-alive) must not mix.
         self.is_idle = True
+        self.slow_since: float | None = None
         self._is_closed = False
         self._end = math.inf
 
@@ -102,11 +104,14 @@ class Connection:
 
     async def _send_some(self, view: memoryview) -> int:
         deadline = min(trio.current_time() + limits.HTTP_STALL_S, self._end)
+        self.slow_since = trio.current_time()
         with trio.CancelScope(deadline=deadline) as self._sending:
             try:
                 return await self._stream.socket.send(view)
             except OSError:
                 pass
+            finally:
+                self.slow_since = None
         self._hang_up()
         return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Any
 
 from litestar import Request, Response, get, post
@@ -11,6 +12,7 @@ from node import limits, spec
 from node.api.bodies import preferred_wait_s, small_body, while_there
 from node.api.services import api_of
 from node.api.views import JobList, JobView, job_view, summary_view
+from node.errors import TooMany
 from node.journal.records import JobRecord
 
 RECEIPT_TYPE = "application/vnd.dsse.envelope.v1+json"
@@ -31,8 +33,9 @@ async def submit(request: Caller) -> Response[JobView]:
     headers = {"location": f"/v1/jobs/{record.job}"}
     wait_s = preferred_wait_s(request.headers)
     if wait_s is not None:
-        headers["preference-applied"] = f"wait={wait_s:.0f}"
-        record = await _awaited(request, record, wait_s)
+        with contextlib.suppress(TooMany):  # Of waiting alone: the job is taken, and the caller must hear of it.
+            record = await _awaited(request, record, wait_s)
+            headers["preference-applied"] = f"wait={wait_s:.0f}"
     return Response(job_view(record), headers=headers)
 
 
@@ -67,8 +70,10 @@ async def receipt(request: Caller, job: FromPath[str]) -> bytes:
 
 
 async def _awaited(request: Caller, record: JobRecord, seconds: float) -> JobRecord:
-    """The job once it has ended; as it was before if the caller does not wait for the answer."""
+    """The job once it has ended; as it was before if the caller does not wait for the answer. Raises TooMany."""
+    api = api_of(request)
     if not record.ended:
-        async with while_there(request.receive):
-            record = await api_of(request).services.jobs.wait(request.auth, record.job, seconds)
+        with api.waits.one(request.auth):
+            async with while_there(request.receive):
+                record = await api.services.jobs.wait(request.auth, record.job, seconds)
     return record

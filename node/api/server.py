@@ -66,12 +66,19 @@ class _Server:
             self._open.pop(connection, None)
 
     def _made_room(self) -> bool:
-        """Close the oldest idle connection, so that idling cannot keep others out."""
-        idle = next((connection for connection in self._open if connection.is_idle), None)
-        if idle is not None:
-            idle.end_by(trio.current_time())
-            del self._open[idle]
-        return idle is not None
+        """Close the oldest idle connection, else the one that takes nothing for longest: neither keeps others out."""
+        useless = next((connection for connection in self._open if connection.is_idle), None) or self._slowest()
+        if useless is not None:
+            useless.end_by(trio.current_time())
+            del self._open[useless]
+        return useless is not None
+
+    def _slowest(self) -> Connection | None:
+        slowest, since = None, trio.current_time() - limits.HTTP_SLOW_S
+        for connection in self._open:
+            if connection.slow_since is not None and connection.slow_since <= since:
+                slowest, since = connection, connection.slow_since
+        return slowest
 
     async def end_by(self, deadline: float) -> None:
         """Idle connections end now, the others when they are done or at the deadline."""
