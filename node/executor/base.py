@@ -42,7 +42,10 @@ class RunLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One run. ``tenant`` separates: nothing warm that one tenant used is given to another."""
+    """One run. ``tenant`` separates: nothing warm that one tenant used is given to another.
+
+    What stands before the first slash in it is who answers for the tenant (a requester for its client).
+    """
 
     execution: ExecutionId
     tenant: str

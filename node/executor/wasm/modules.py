@@ -24,9 +24,10 @@ from node.executor.base import Task
 from node.executor.wasm.processes import Processes
 from node.executor.wasm.protocol import PROFILE, Broken, Compiled, CompilerSpec, Failed
 from node.executor.wasm.reasons import compilation_ended_by
+from node.executor.wasm.turns import Turns
 from node.model import Sha256, cut
 
-COMPILERS_MAX = 2  # Further modules wait for a place.
+COMPILERS_MAX = 2  # Further modules wait for their turn; one party has all but one at most.
 COMPILE_WALL_S = 180.0  # A compiler is killed; on a busy machine its CPU limit comes later than this.
 
 _REFUSED_MAX = 1024  # The refusal longest ago is forgotten, and that module compiled again when asked for.
@@ -41,7 +42,7 @@ class Modules:
         self._processes = processes
         self._offload = offload
         self._profile = f"{PROFILE}-{importlib.metadata.version('wasmtime')}"
-        self._places = trio.CapacityLimiter(COMPILERS_MAX)
+        self._turns = Turns(COMPILERS_MAX)
         self._compiling: dict[Sha256, trio.Event] = {}
         self._refused: OrderedDict[Sha256, str] = OrderedDict()
 
@@ -66,7 +67,7 @@ class Modules:
                 raise ExecutionFailed("module", self._refused[sha256])
             under_way = self._compiling.get(sha256)
             if under_way is None:
-                await self._lead(sha256, task.module)
+                await self._lead(sha256, task)
             else:
                 await under_way.wait()  # When the one who leads is cancelled, another one does.
         return path
@@ -78,11 +79,11 @@ class Modules:
     def _path(self, sha256: Sha256) -> Path:
         return self._folder / f"{sha256}.{self._profile}.cwasm"
 
-    async def _lead(self, sha256: Sha256, module: Path) -> None:
+    async def _lead(self, sha256: Sha256, task: Task) -> None:
         done = self._compiling[sha256] = trio.Event()
         try:
-            async with self._places:
-                await self._compile(sha256, module)
+            async with self._turns.one(task.tenant):
+                await self._compile(sha256, task.module)
         finally:
             del self._compiling[sha256]
             done.set()
