@@ -89,12 +89,13 @@ class Peering:
         return peer is not None and peer.link is link
 
     def check(self, peer: PeerId) -> None:
-        """Raises PeerGone when we would not have that peer at this moment."""
-        if peer == self.local_id:
-            raise PeerGone("this address is our own")
-        if self._offenders.get(peer, 0.0) > trio.current_time():
-            raise PeerGone("this peer broke the protocol a moment ago")
-        if peer not in self._peers and len(self._peers) >= limits.PEERS_MAX:
+        """Raises PeerGone when we would not have that peer at this moment.
+
+        Where there are too many, one that has no connection makes room: else whoever comes under a new name each time,
+        and leaves, keeps everybody else away.
+        """
+        self._check_name(peer)
+        if peer not in self._peers and len(self._peers) >= limits.PEERS_MAX and not self._made_room():
             raise PeerGone("we have as many peers as we may")
 
     def offer(self, link: Link) -> Opening:
@@ -112,7 +113,7 @@ class Peering:
 
     def follow(self, link: Link, opening: Opening) -> Session:
         """Do as the decider says. Raises PeerGone when what we offered is no longer so."""
-        self.check(link.peer)
+        self._check_name(link.peer)  # There was room when we offered; to make it now would change our nonce.
         peer, offered = self._peers.get(link.peer), link.offered
         assert offered is not None
         if peer is not None and (peer.session.ours, peer.session.theirs) == (offered.nonce, opening.nonce):
@@ -171,6 +172,20 @@ class Peering:
     def forget_all(self) -> None:
         """The transport has ended; nobody is told."""
         self._peers.clear()
+
+    def _check_name(self, peer: PeerId) -> None:
+        if peer == self.local_id:
+            raise PeerGone("this address is our own")
+        if self._offenders.get(peer, 0.0) > trio.current_time():
+            raise PeerGone("this peer broke the protocol a moment ago")
+
+    def _made_room(self) -> bool:
+        """Leave the absent peer that has told us least."""
+        absent = (peer for peer in self._peers.values() if peer.link is None)
+        least = min(absent, key=lambda peer: peer.session.received, default=None)
+        if least is not None:
+            self.drop(least, "made room for another")
+        return least is not None
 
     def _begin(self, link: Link, session: Session, before: Peer | None) -> Peer:
         if before is not None:
