@@ -56,8 +56,7 @@ def judged(run: ExecutionRecord, verdict: VerdictRecord) -> ExecutionRecord:
     """The run with its side of the vote; runs without a proposal have none."""
     if run.state != "proposed":
         return run
-    agreed = verdict.kind != "not_verified" and run.hash == verdict.hash and run.hash != ""
-    return msgspec.structs.replace(run, agreed=agreed)
+    return msgspec.structs.replace(run, agreed=run.hash == verdict.hash != "")  # Without a winner it is empty.
 
 
 def verdict_record(verdict: Verdict) -> VerdictRecord:

@@ -1,0 +1,117 @@
+"""Whether a node bids: each check alone, at its border, with the code that the requester's user sees."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+import trio
+
+from node import limits
+from node.compute.admission import Abilities, refused_at_sight, refused_for_data
+from node.compute.capacity import Need
+from node.errors import StorageError
+from node.messages import Offer
+from node.model import Deal, Input, JobSpec, Output, Resources, WasmEngine
+
+SPEC = JobSpec(
+    engine=WasmEngine(module="0" * 64),
+    verifier="deterministic",
+    deal=Deal(concurrency=2),
+    resources=Resources(cpu=1.0, memory_bytes=10, disk_bytes=10),
+    timeout_s=60.0,
+)
+
+
+class Shelf:
+    """A storage of sizes by CID; a size below 0 cannot be used."""
+
+    name = "shelf"
+
+    def __init__(self, **sizes):
+        self._sizes = sizes
+
+    async def has(self, ref):
+        if self._sizes.get(ref.cid, 0) < 0:
+            raise StorageError("it is broken")
+        return ref.cid in self._sizes
+
+    async def to_fetch(self, ref):
+        return self._sizes[ref.cid]
+
+
+def able(**changes):
+    abilities = {
+        "engines": ("wasm",),
+        "verifiers": ("deterministic", "noop"),
+        "storage": Shelf(),
+        "job_limit": Need(1000, 10, 20),
+        "timeout_s": 60.0,
+    }
+    return Abilities(**abilities | changes)
+
+
+def offered(module_bytes=8, **changes):
+    return Offer("1" * 32, "c" * 64, msgspec.structs.replace(SPEC, **changes), module_bytes)
+
+
+def code(offer, waiting=0, **abilities):
+    refused = refused_at_sight(offer, able(**abilities), waiting)
+    return None if refused is None else refused.code
+
+
+def test_what_can_be_run_is_bid_on():
+    assert code(offered(limits.MODULE_BYTES_MAX), limits.EXECUTIONS_WAITING_MAX - 1) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "abilities", "expected"),
+    [
+        ({}, {"engines": ("docker",)}, "engine"),
+        ({}, {"verifiers": ("noop",)}, "verifier"),
+        ({"timeout_s": 60.1}, {}, "resources"),
+        ({"resources": Resources(cpu=1.001, memory_bytes=1, disk_bytes=1)}, {}, "resources"),
+        ({"resources": Resources(memory_bytes=11, disk_bytes=1)}, {}, "resources"),
+        ({"resources": Resources(memory_bytes=1, disk_bytes=21)}, {}, "resources"),
+        ({"deal": Deal(concurrency=1)}, {}, "policy"),
+        ({"outputs": (Output(name="stderr", path="/o"),)}, {}, "policy"),
+        ({"module_bytes": limits.MODULE_BYTES_MAX + 1}, {}, "policy"),
+    ],
+)
+def test_each_check_refuses_with_its_code(changes, abilities, expected):
+    assert code(offered(**changes), **abilities) == expected
+
+
+def test_a_node_that_is_full_says_so():
+    assert code(offered(), limits.EXECUTIONS_WAITING_MAX) == "full"
+
+
+def data(*cids, **abilities):
+    inputs = tuple(Input(cid=cid, path=f"/{number}") for number, cid in enumerate(cids))
+    refused = trio.run(refused_for_data, msgspec.structs.replace(SPEC, inputs=inputs), able(**abilities))
+    return None if refused is None else (refused.code, refused.reason)
+
+
+def test_a_node_without_storage_declines_jobs_with_data_alone():
+    assert data(storage=None) is None
+    assert data("a", storage=None)[0] == "data"
+
+
+def test_every_input_must_be_here():
+    assert data("a", "b", storage=Shelf(a=0, b=0)) is None
+    assert data("a", "b", storage=Shelf(a=0)) == ("data", "does not hold b")
+
+
+def test_data_that_cannot_be_used_is_declined_with_the_reason():
+    assert data("a", storage=Shelf(a=-1)) == ("data", "it is broken")
+
+
+def test_all_that_has_to_be_fetched_must_fit_beside_the_results():
+    assert data("a", "b", storage=Shelf(a=5, b=5)) is None
+    assert data("a", "b", storage=Shelf(a=6, b=5))[0] == "disk"
+
+
+def test_no_reason_is_longer_than_a_peer_may_send():
+    """A longer one would break the protocol, and cost this node its session."""
+    long = "/" + "a" * 500
+    refused = refused_at_sight(offered(outputs=(Output(name="a", path=long), Output(name="b", path=long))), able(), 0)
+    assert len(refused.reason) <= limits.REASON_CHARS_MAX
