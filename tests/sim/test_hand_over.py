@@ -1,0 +1,145 @@
+"""Taking what won from one winner after the other, each of them played by hand: no node, no network."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+from contract.journals import record
+from doubles.hostile import manifest_for
+
+from node import limits
+from node import messages as m
+from node.ambient import Ambient, inline
+from node.errors import BadResult, BlobRefused, NoRoom, PeerGone
+from node.requester.handover import HandOvers
+from node.requester.life import Fetch
+from node.transport.base import Blob
+from node.vault.results import Intake, Results
+
+FILES = {"exitCode": b"0", "outputs/a": b"aaaa", "stderr": b"", "stdout": b"hi"}
+MANIFEST, CONTENTS = manifest_for(FILES)
+SIZES = tuple(map(len, CONTENTS))
+EXECUTION = "e" * 32
+
+
+class Winners:
+    """A transport on which each peer answers as it was told; None: not at all. ``asked`` keeps what was asked."""
+
+    def __init__(self, answers, chunks=None):
+        self.answers = answers
+        self.chunks = chunks or (lambda peer, request: [CONTENTS[request.index][request.offset :]])
+        self.asked = []
+        self.hand_overs = None
+
+    def send(self, to, message):
+        answer = self.answers[to]
+        if answer is not None:
+            self.hand_overs.received(to, answer)
+
+    @asynccontextmanager
+    async def fetch(self, peer, request):
+        await trio.lowlevel.checkpoint()
+        self.asked.append((peer, request))
+        chunks = self.chunks(peer, request)
+        if isinstance(chunks, Exception):
+            raise chunks
+        yield chunks if isinstance(chunks, Blob) else Blob(sum(map(len, chunks)), _each(chunks))
+
+
+async def _each(chunks):
+    for chunk in chunks:
+        await trio.lowlevel.checkpoint()
+        yield chunk
+
+
+def by_stream(sizes=SIZES):
+    return m.Results(EXECUTION, MANIFEST.render(), sizes, None)
+
+
+def take(folder, winners, *peers, vault=Results):
+    """Ask these in turn, as the role does; returns what became of each: an error or the results."""
+
+    async def main():
+        hand_overs = winners.hand_overs = HandOvers(winners, vault(folder), Ambient(offload=inline))
+        incoming = await hand_overs.begin(record())
+        outcomes = []
+        for peer in peers:
+            try:
+                outcomes.append(await hand_overs.fetch(incoming, Fetch(peer, EXECUTION, MANIFEST.h1())))
+            except (BadResult, BlobRefused, NoRoom, PeerGone) as error:
+                outcomes.append(error)
+        assert hand_overs._waiting == {}
+        await hand_overs.abandon(incoming)
+        assert list(folder.iterdir()) == []
+        return outcomes
+
+    return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_files_come_one_by_one_from_one_winner(tmp_path):
+    winners = Winners({"a": by_stream()})
+    (kept,) = take(tmp_path, winners, "a")
+    assert (kept.files, kept.bytes, kept.peer, kept.exit_code) == (4, 7, "a", 0)
+    assert [request.index for _, request in winners.asked] == [0, 1, 2, 3]
+
+
+def test_the_next_winner_goes_on_behind_what_is_whole_and_may_not_say_other_sizes_for_it(tmp_path):
+    def chunks(peer, request):
+        return BlobRefused("enough") if peer == "a" and request.index == 2 else [CONTENTS[request.index]]
+
+    winners = Winners({"a": by_stream(), "b": by_stream((9, *SIZES[1:])), "c": by_stream()}, chunks)
+    refused, lied, kept = take(tmp_path, winners, "a", "b", "c")
+    assert isinstance(refused, BlobRefused)
+    assert isinstance(lied, BadResult)
+    assert kept.bytes == 7
+    assert [request.index for peer, request in winners.asked if peer == "c"] == [2, 3]
+
+
+def test_a_winner_that_never_answers_is_gone(tmp_path):
+    (gone,) = take(tmp_path, Winners({"a": None}), "a")
+    assert isinstance(gone, PeerGone)
+
+
+def test_an_announced_manifest_over_the_limit_is_not_read(tmp_path):
+    async def never():
+        raise AssertionError("it was read")
+        yield b""
+
+    huge = Blob(limits.MANIFEST_BYTES_MAX + 1, never())
+    (lied,) = take(tmp_path, Winners({"a": m.Results(EXECUTION, None, None, None)}, lambda *_: huge), "a")
+    assert isinstance(lied, BadResult)
+
+
+def test_results_for_which_there_is_no_room_are_not_begun(tmp_path):
+    class Full(Intake):
+        def need_room(self, size):
+            raise NoRoom(f"{size} bytes")
+
+    class FullVault(Results):
+        def intake(self, record):
+            final = tmp_path / "c" / "n" / "t" / "j"
+            return Full(final.with_name(".partial-j"), final)
+
+    winners = Winners({"a": by_stream()})
+    (full,) = take(tmp_path, winners, "a", vault=FullVault)
+    assert str(full) == "7 bytes"
+    assert winners.asked == []
+
+
+@pytest.mark.parametrize("more", [[b"x"], [b"", b"xx"]])
+def test_a_file_longer_than_announced_is_a_lie_before_it_is_read(tmp_path, more):
+    winners = Winners({"a": by_stream()}, lambda _, request: [CONTENTS[request.index], *more])
+    (lied,) = take(tmp_path, winners, "a")
+    assert "does not have the 1 bytes it announced" in str(lied)
+
+
+def test_an_answer_that_comes_twice_or_unasked_is_nothing(tmp_path):
+    async def main():
+        hand_overs = HandOvers(Winners({}), Results(tmp_path), Ambient(offload=inline))
+        hand_overs.received("a", by_stream())
+        hand_overs.received("a", m.NoResults(EXECUTION, "gone"))
+
+    trio.run(main)
