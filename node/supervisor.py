@@ -36,6 +36,7 @@ from node.keyfile import load_or_create
 from node.receipt.sign import warm
 from node.storage.base import Storage
 from node.storage.filecoin_unsealed import FilecoinUnsealed
+from node.transport.address import parse as parse_address
 from node.transport.libp2p.transport import Libp2pTransport
 from node.wiring import Node, Parts
 
@@ -53,12 +54,24 @@ def serve(config: ServeConfig, *, wrap: Wrap | None = None) -> None:
     logs.configure(config.log_format)
     problem: OperatorError | None = None
     try:
+        _check(config)
         with _own_folder(config.data_dir):
             trio.run(_main, config, wrap or _as_it_is)
     except* OperatorError as group:
         problem = _first(group)
     if problem is not None:
         raise problem
+
+
+def _check(config: ServeConfig) -> None:
+    """Refuse what can be seen to be wrong before a folder or a key is made for it. Raises OperatorError."""
+    for peer in config.peers:
+        try:
+            parse_address(peer)
+        except ValueError as error:
+            raise OperatorError(f"--peer {peer}: {error}; a node prints its own when it is ready") from error
+    admission_for(config.api_host, config.authorized_clients)
+    _storage(config, Ambient())
 
 
 async def _main(config: ServeConfig, wrap: Wrap) -> None:

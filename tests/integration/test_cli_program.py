@@ -151,12 +151,15 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(tmp_path: Path) -> 
         (["--filecoin-unsealed-path", "/data/{{ nope }}"], "nope"),
         (["--api-host", "0.0.0.0"], "authorized-clients"),
         (["--limit-total-memory", "512m"], "512Mi"),
+        (["--peer", "/ip4/1.2.3.4/nope"], "/ip4/HOST/tcp/PORT/p2p/PEER_ID"),
     ],
 )
 def test_a_node_that_cannot_run_as_configured_says_what_to_change(tmp_path: Path, flags: list[str], words: str) -> None:
-    done = node("serve", "--data-dir", str(tmp_path), "--swarm-port", "0", "--api-port", "0", *flags)
+    data = tmp_path / "data"
+    done = node("serve", "--data-dir", str(data), "--swarm-port", "0", "--api-port", "0", *flags)
 
     assert done.returncode in (1, 2)
+    assert not data.exists(), "a key was made for a node that does not run"
     assert done.stderr.startswith("error: ")
     assert words in done.stderr
     assert "Traceback" not in done.stderr
