@@ -1,7 +1,8 @@
 """Whether to bid; the first check that fails is the answer.
 
-The spec keeps the rules that its requester should have checked; engine installed, verifier installed, resources within
-what a job may have, room at all; then, with a look at the disk, data here and disk for it.
+The spec keeps the rules that its requester should have checked; then, in the order of the reference system: engine
+installed, verifier installed, what the inputs take of the disk (so they must be here), resources within what a job may
+have, and room for it at all.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from node import limits
 from node.compute.capacity import Need, need_of, refusal
 from node.errors import InvalidSpec, StorageError
 from node.messages import Offer
-from node.model import DeclineCode, Input, JobSpec, cut
+from node.model import DeclineCode, JobSpec, cut
 from node.spec import completed
 from node.storage.base import Storage
 
@@ -37,8 +38,8 @@ class Abilities:
     timeout_s: float
 
 
-def refused_at_sight(offer: Offer, able: Abilities, waiting: int) -> Refusal | None:
-    """The checks that need no look at the disk. Pure."""
+def refused_at_sight(offer: Offer, able: Abilities) -> Refusal | None:
+    """The checks before those of the inputs. Pure."""
     spec = offer.spec
     wrong = _broken_rule(offer)
     if wrong is not None:
@@ -48,13 +49,6 @@ def refused_at_sight(offer: Offer, able: Abilities, waiting: int) -> Refusal | N
         return Refusal("engine", f"no {engine} engine here")
     if spec.verifier not in able.verifiers:
         return Refusal("verifier", f"no {spec.verifier} verifier here")
-    if spec.timeout_s > able.timeout_s:
-        return Refusal("resources", f"it may run for {spec.timeout_s:g} s, this node gives a job {able.timeout_s:g} s")
-    too_much = refusal(need_of(spec.resources), able.job_limit)
-    if too_much is not None:
-        return Refusal("resources", too_much)
-    if waiting >= limits.EXECUTIONS_WAITING_MAX:
-        return Refusal("full", f"{waiting} executions wait here already")
     return None
 
 
@@ -68,23 +62,33 @@ def _broken_rule(offer: Offer) -> str | None:
     return None
 
 
-async def refused_for_data(spec: JobSpec, able: Abilities) -> Refusal | None:
-    """The checks of the inputs: every one must be here, and what has to be fetched must fit."""
+async def looked_up(spec: JobSpec, able: Abilities) -> int | Refusal:
+    """How many bytes the inputs would add to this disk; or why they cannot be used, because every one must be here."""
     if not spec.inputs:
-        return None
+        return 0
     if able.storage is None:
         return Refusal("data", "this node serves no data (it was started without --filecoin-unsealed-path)")
     try:
         to_fetch = 0
         for ref in spec.inputs:
             if not await able.storage.has(ref):
-                return _missing(ref)
+                return Refusal("data", f"does not hold {ref.cid}")
             to_fetch += await able.storage.to_fetch(ref)
     except StorageError as error:
         return Refusal("data", cut(str(error)))
+    return to_fetch
+
+
+def refused_for_room(spec: JobSpec, to_fetch: int, able: Abilities, waiting: int) -> Refusal | None:
+    """The checks after those of the inputs. Pure."""
+    too_much = refusal(need_of(spec.resources), able.job_limit)
+    if too_much is not None:
+        return Refusal("resources", too_much)
     too_much = refusal(need_of(spec.resources, to_fetch), able.job_limit)
-    return None if too_much is None else Refusal("disk", too_much)
-
-
-def _missing(ref: Input) -> Refusal:
-    return Refusal("data", f"does not hold {ref.cid}")
+    if too_much is not None:
+        return Refusal("disk", too_much)
+    if spec.timeout_s > able.timeout_s:
+        return Refusal("resources", f"it may run for {spec.timeout_s:g} s, this node gives a job {able.timeout_s:g} s")
+    if waiting >= limits.EXECUTIONS_WAITING_MAX:
+        return Refusal("full", f"{waiting} executions wait here already")
+    return None

@@ -16,7 +16,7 @@ from node import limits
 from node.alarms import Alarms
 from node.ambient import Ambient
 from node.compute.account import Account
-from node.compute.admission import Abilities, Refusal, refused_at_sight, refused_for_data
+from node.compute.admission import Abilities, Refusal, looked_up, refused_at_sight, refused_for_room
 from node.compute.capacity import Ledger, need_of
 from node.compute.run import Bench, Execution, run
 from node.errors import BlobRefused
@@ -125,11 +125,11 @@ class Compute:
     def _offered(self, sender: PeerId, offer: Offer) -> None:
         account = self._accounts.get(sender)
         considering = 0 if account is None else account.considering
-        refused = _refused_for_key(sender) or refused_at_sight(offer, self._able, self._ledger.waiting)
+        refused = _refused_for_key(sender) or refused_at_sight(offer, self._able)
         if refused is not None:
             self._decline(sender, offer, refused)
         elif not offer.spec.inputs:
-            self._bid(sender, offer)
+            self._decide(sender, offer, 0)
         elif considering >= limits.OFFERS_CONSIDERED_PER_PEER:
             self._decline(sender, offer, Refusal("full", "too many offers of yours are being looked at"))
         else:
@@ -139,12 +139,18 @@ class Compute:
     async def _consider(self, sender: PeerId, offer: Offer, session: int) -> None:
         account = self._accounts[sender]
         try:
-            refused = await refused_for_data(offer.spec, self._able)
+            found = await looked_up(offer.spec, self._able)
         finally:
             account.considering -= 1
             self._forget_unused(sender, account)
-        if account.session != session:
-            return  # It has left since, and the offer with it.
+        if account.session == session:  # Else it has left since, and the offer with it.
+            self._decide(sender, offer, found)
+
+    def _decide(self, sender: PeerId, offer: Offer, found: int | Refusal) -> None:
+        if isinstance(found, Refusal):
+            refused: Refusal | None = found
+        else:
+            refused = refused_for_room(offer.spec, found, self._able, self._ledger.waiting)
         if refused is not None:
             self._decline(sender, offer, refused)
         else:

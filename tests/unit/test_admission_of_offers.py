@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from node import limits
-from node.compute.admission import Abilities, refused_at_sight, refused_for_data
+from node.compute.admission import Abilities, Refusal, looked_up, refused_at_sight, refused_for_room
 from node.compute.capacity import Need
 from node.errors import StorageError
 from node.messages import Offer
@@ -54,8 +54,18 @@ def offered(module_bytes=8, **changes):
     return Offer("1" * 32, "c" * 64, msgspec.structs.replace(SPEC, **changes), module_bytes)
 
 
+def refusal(offer, waiting=0, **abilities):
+    """The answer as the role finds it."""
+    can = able(**abilities)
+    refused = refused_at_sight(offer, can)
+    if refused is None:
+        found = trio.run(looked_up, offer.spec, can)
+        refused = found if isinstance(found, Refusal) else refused_for_room(offer.spec, found, can, waiting)
+    return refused
+
+
 def code(offer, waiting=0, **abilities):
-    refused = refused_at_sight(offer, able(**abilities), waiting)
+    refused = refusal(offer, waiting, **abilities)
     return None if refused is None else refused.code
 
 
@@ -87,7 +97,7 @@ def test_a_node_that_is_full_says_so():
 
 def data(*cids, **abilities):
     inputs = tuple(Input(cid=cid, path=f"/{number}") for number, cid in enumerate(cids))
-    refused = trio.run(refused_for_data, msgspec.structs.replace(SPEC, inputs=inputs), able(**abilities))
+    refused = refusal(offered(inputs=inputs), **abilities)
     return None if refused is None else (refused.code, refused.reason)
 
 
@@ -113,5 +123,29 @@ def test_all_that_has_to_be_fetched_must_fit_beside_the_results():
 def test_no_reason_is_longer_than_a_peer_may_send():
     """A longer one would break the protocol, and cost this node its session."""
     long = "/" + "a" * 500
-    refused = refused_at_sight(offered(outputs=(Output(name="a", path=long), Output(name="b", path=long))), able(), 0)
+    refused = refused_at_sight(offered(outputs=(Output(name="a", path=long), Output(name="b", path=long))), able())
     assert len(refused.reason) <= limits.REASON_CHARS_MAX
+
+
+def test_the_checks_come_in_the_order_of_the_reference_system():
+    """With everything wrong, mending one thing after the other shows the next: a user mends from left to right."""
+    everything = offered(
+        inputs=(Input(cid="a", path="/a"),),
+        resources=Resources(cpu=9.0, memory_bytes=1, disk_bytes=15),
+        timeout_s=99.0,
+    )
+    wrong = {"engines": (), "verifiers": (), "storage": None, "job_limit": Need(1000, 10, 20), "timeout_s": 60.0}
+    mends = [
+        {},
+        {"engines": ("wasm",)},
+        {"verifiers": ("deterministic",)},
+        {"storage": Shelf(a=6)},
+        {"job_limit": Need(9000, 10, 20)},
+        {"job_limit": Need(9000, 10, 21)},
+        {"timeout_s": 99.0},
+    ]
+    seen = []
+    for mend in mends:
+        wrong |= mend
+        seen.append(code(everything, limits.EXECUTIONS_WAITING_MAX, **wrong))
+    assert seen == ["engine", "verifier", "data", "resources", "disk", "resources", "full"]
