@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -28,10 +29,13 @@ from node.messages import Failed, Offer, Proposed
 from node.model import EXIT_CODE, DirHash, ExecutionId, FailureCode, JobId, JobSpec, PeerId, cut
 from node.removal import remove
 from node.storage.base import Storage
+from node.turns import Turns
 from node.verifier.dirhash import hash_tree
 from node.verifier.proposal import Statement, seal, sealing_key_for
 
 log = logging.getLogger("quorate.compute")
+
+HASHED_AT_ONCE = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -60,6 +64,11 @@ class Execution:
         """What it is a run of."""
         return JobId(self.offer.job)
 
+    @property
+    def tenant(self) -> str:
+        """Whose it is: a requester, and one of its clients."""
+        return f"{self.requester}/{self.offer.client}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
@@ -71,6 +80,7 @@ class Bench:
     modules: ModuleFetcher
     scratch: Path
     ambient: Ambient
+    hashing: Turns = field(default_factory=partial(Turns, HASHED_AT_ONCE))  # Else large results would take all threads.
 
     def folder(self, execution: ExecutionId) -> Path:
         """Where an execution writes; named before it exists."""
@@ -128,7 +138,8 @@ async def _results(bench: Bench, given: Execution, started: Callable[[], None]) 
         started()
         task = _task(given, module, tuple(mounts))
         exit_code = await bench.engines[_engine_name(spec)].run(task, folder)
-    return await bench.ambient.offload(_hashed, bench, given, exit_code)
+    async with bench.hashing.one(given.tenant):
+        return await bench.ambient.offload(_hashed, bench, given, exit_code)
 
 
 def _engine_name(spec: JobSpec) -> str:
@@ -139,7 +150,7 @@ def _task(given: Execution, module: Path, inputs: tuple[Mount, ...]) -> Task:
     spec = given.spec
     return Task(
         execution=given.execution,
-        tenant=f"{given.requester}/{given.offer.client}",
+        tenant=given.tenant,
         engine=spec.engine,
         module=module,
         inputs=inputs,

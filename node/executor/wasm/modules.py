@@ -24,8 +24,8 @@ from node.executor.base import Task
 from node.executor.wasm.processes import Processes
 from node.executor.wasm.protocol import PROFILE, Broken, Compiled, CompilerSpec, Failed
 from node.executor.wasm.reasons import compilation_ended_by
-from node.executor.wasm.turns import Turns
 from node.model import Sha256, cut
+from node.turns import Turns
 
 COMPILERS_MAX = 2  # Further modules wait for their turn; one party has all but one at most.
 COMPILE_WALL_S = 180.0  # A compiler is killed; on a busy machine its CPU limit comes later than this.

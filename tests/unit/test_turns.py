@@ -1,4 +1,4 @@
-"""Who compiles next when many want to."""
+"""Whose turn it is when many want the same few places."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import trio
 import trio.testing
 
-from node.executor.wasm.turns import Turns
+from node.turns import Turns
 
 
 def order(tenants: Sequence[str], places: int = 2) -> list[str]:

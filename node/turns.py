@@ -1,10 +1,10 @@
-"""Whose module is compiled next: nobody's many modules keep another's one waiting.
+"""Whose turn it is where few places must serve everybody: nobody's many pieces of work keep another's one waiting.
 
-A small module can take a compiler for a minute, and whoever sends one can send a thousand. So a party has all places
-but one at most, and among those who wait it is the turn of the party that was served longest ago, then of the tenant
-of it, then of whoever came first. A party is what stands before the first slash of a tenant: a requester may name any
-number of clients.
-Does not live here: compiling (``modules``).
+A small module can take a compiler for a minute, a sparse result a thread for as long, and whoever sends one can send a
+thousand. So a party has all places but one at most, and among those who wait it is the turn of the party that was
+served longest ago, then of the tenant of it, then of whoever came first. A party is what stands before the first slash
+of a tenant: a requester may name any number of clients.
+Does not live here: what is done in a place.
 """
 
 from __future__ import annotations
