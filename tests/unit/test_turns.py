@@ -18,14 +18,15 @@ def order(tenants: Sequence[str], places: int = 2) -> list[str]:
     async def main() -> None:
         turns = Turns(places)
 
-        async def ask(tenant: str) -> None:
+        async def ask(tenant: str, seconds: float) -> None:
             async with turns.one(tenant):
                 served.append(tenant)
-                await trio.sleep(1)
+                await trio.sleep(seconds)
 
         async with trio.open_nursery() as nursery:
-            for tenant in tenants:
-                nursery.start_soon(ask, tenant)
+            for number, tenant in enumerate(tenants):
+                # No two places become free in the same tick, or trio shuffles who is seen first.
+                nursery.start_soon(ask, tenant, 1 + number / 1000)
                 await trio.testing.wait_all_tasks_blocked()
             clock.autojump_threshold = 0
 
