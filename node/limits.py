@@ -48,10 +48,13 @@ INPUTS_MAX = 64  # Refused at submission.
 OUTPUTS_MAX = 64  # Refused at submission.
 JOBS_ACTIVE_PER_CLIENT = 1_000  # Further submissions are refused (429) until one ends.
 JOBS_ACTIVE_MAX = 4_000  # The same over all clients of a node.
+SPECS_ACTIVE_BYTES_PER_CLIENT = 16 * MiB  # Of all specs of jobs under way. The same.
+SPECS_ACTIVE_BYTES = 64 * MiB  # The same over all clients of a node.
 BIDS_MAX = 512  # Further bids are rejected; no more nodes are offered the job.
 OFFERS_PER_PEER = 8  # Of one job, to a node that comes and goes; then it is not offered again.
 REPLY_S = 20.0  # How long after its run limit an execution may still propose before it counts as late.
 HAND_OVER_S = 900.0  # All winners together have this long to hand over; then the job fails.
+COMMITS_S = 10.0  # Part of a job's life: what writing its transitions down may take in all.
 REASON_CHARS_MAX = 500  # Longer reasons of peers are cut.
 
 # --- compute ------------------------------------------------------------------------------------
@@ -100,6 +103,7 @@ HTTP_DRAIN_S = 1.0  # At shutdown answers under way have this long.
 HTTP_LINGER_S = 2.0  # What a refused client still sends is read for this long, so that it sees the refusal.
 EVENT_KEEPALIVE_S = 15.0  # A silent event stream carries a comment this often.
 JOBS_LISTED_MAX = 1_000  # A list is no longer, whatever ``limit`` says.
+JOBS_LISTED_BYTES = 16 * MiB  # Nor has it more than the newest jobs whose records have so many bytes.
 UPLOADS_PER_CLIENT = 4  # Further uploads at the same time are refused (429).
 UPLOADS_MAX = 32  # The same over all clients of a node.
 LISTINGS_CACHED_FILES = 100_000  # Lists of result files kept in memory, in files; the oldest list goes first.

@@ -45,7 +45,12 @@ def canonical(spec: JobSpec) -> bytes:
 
 def spec_hash(spec: JobSpec) -> Sha256:
     """sha256 of the canonical bytes."""
-    return Sha256(hashlib.sha256(canonical(spec)).hexdigest())
+    return sha256_of(canonical(spec))
+
+
+def sha256_of(text: bytes) -> Sha256:
+    """The name of a spec whose canonical bytes are these."""
+    return Sha256(hashlib.sha256(text).hexdigest())
 
 
 def _located(message: str) -> tuple[str, str]:

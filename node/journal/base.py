@@ -53,7 +53,10 @@ class Journal(Protocol):
         """One job. Blocking."""
 
     def jobs(self, client: ClientId, prefix: str = "", *, limit: int = 1000) -> tuple[JobRecord, ...]:
-        """A client's jobs whose id begins with ``prefix``, newest first. Blocking."""
+        """A client's jobs whose id begins with ``prefix``, newest first. Blocking.
+
+        At most ``limit``, and no more than have ``limits.JOBS_LISTED_BYTES``; but always two, if there are.
+        """
 
     def unfinished(self) -> tuple[JobRecord, ...]:
         """Jobs of any client that have not ended. Blocking."""

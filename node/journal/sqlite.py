@@ -15,6 +15,7 @@ from typing import Any, TypeVar, assert_never
 
 import msgspec
 
+from node import limits
 from node.errors import JournalError
 from node.journal.base import Entry, ForgetResults, SaveJob, SaveModule
 from node.journal.records import JobEvent, JobRecord
@@ -34,6 +35,8 @@ CREATE TABLE module (
     client TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL, PRIMARY KEY (client, sha256)
 ) WITHOUT ROWID;
 """
+
+_JOBS = "SELECT record FROM job WHERE client = ? AND substr(id, 1, ?) = ? ORDER BY submitted_at DESC, id LIMIT ?"
 
 _T = TypeVar("_T")
 
@@ -77,14 +80,16 @@ class SqliteJournal:
 
     def jobs(self, client: ClientId, prefix: str = "", *, limit: int = 1000) -> tuple[JobRecord, ...]:
         """See Journal."""
-        rows = self._read(
-            "SELECT record FROM job WHERE client = ? AND substr(id, 1, ?) = ? ORDER BY submitted_at DESC, id LIMIT ?",
-            client,
-            len(prefix),
-            prefix,
-            limit,
-        )
-        return tuple(self._decoded(_RECORD, row[0]) for row in rows)
+        found: list[JobRecord] = []
+        size = 0
+        with self._reading() as connection:
+            rows = connection.execute(_JOBS, (client, len(prefix), prefix, limit))
+            for (document,) in rows:
+                size += len(document)
+                if size > limits.JOBS_LISTED_BYTES and len(found) >= 2:
+                    break
+                found.append(self._decoded(_RECORD, document))
+        return tuple(found)
 
     def unfinished(self) -> tuple[JobRecord, ...]:
         """See Journal."""
@@ -137,9 +142,14 @@ class SqliteJournal:
             self._writer.execute("UPDATE job SET record = ? WHERE id = ?", (_ENCODER.encode(record), job))
 
     def _read(self, statement: str, *values: object) -> list[Any]:
+        with self._reading() as connection:
+            return connection.execute(statement, values).fetchall()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
         try:
             with contextlib.closing(self._connected()) as connection:
-                return connection.execute(statement, values).fetchall()
+                yield connection
         except sqlite3.Error as error:
             raise JournalError(f"{self._path}: the journal cannot be read: {error}") from error
 

@@ -16,7 +16,7 @@ from node.model import ClientId, JobId, JobSpec, Sha256
 from node.requester.life import CancelAsked
 from node.requester.live import LiveJob
 from node.requester.role import Keeping, Requester
-from node.spec import spec_hash
+from node.spec import canonical, sha256_of
 
 _ID_CHARS = 32
 _SEVERAL = 2  # enough to know that a prefix is not unique
@@ -35,18 +35,20 @@ class JobDesk:
         """See Jobs."""
         with self._keeping.modules.held(Sha256(spec.engine.module)):
             module_bytes = await self._ambient.offload(self._checked, client, Sha256(spec.engine.module))
-            self._check_quota(client)
-            live = self._requester.open(self._submitted(client, spec), module_bytes)
+            text = canonical(spec)
+            self._check_quota(client, len(text))
+            live = LiveJob(self._submitted(client, spec, text), len(text), module_bytes)
+            self._requester.open(live)
         return await live.taken()
 
-    def _submitted(self, client: ClientId, spec: JobSpec) -> JobRecord:
+    def _submitted(self, client: ClientId, spec: JobSpec, text: bytes) -> JobRecord:
         now = self._ambient.now()
-        life_s = spec.deal.bid_window_s + spec.timeout_s + limits.REPLY_S + limits.HAND_OVER_S
+        life_s = spec.deal.bid_window_s + spec.timeout_s + limits.REPLY_S + limits.HAND_OVER_S + limits.COMMITS_S
         return JobRecord(
             job=JobId(self._ambient.token(_ID_CHARS // 2).hex()),
             client=client,
             spec=spec,
-            spec_sha256=spec_hash(spec),
+            spec_sha256=sha256_of(text),
             submitted_at=now,
             deadline=now + life_s,
         )
@@ -124,10 +126,17 @@ class JobDesk:
             )
         return size
 
-    def _check_quota(self, client: ClientId) -> None:
-        mine = sum(1 for _ in self._live_of(client))
-        if mine >= limits.JOBS_ACTIVE_PER_CLIENT or len(self._requester.live) >= limits.JOBS_ACTIVE_MAX:
-            raise TooMany(f"{mine} of your jobs are under way, and this node takes no more; wait for some to end")
+    def _check_quota(self, client: ClientId, spec_bytes: int) -> None:
+        everybodys = self._requester.live.values()
+        mine = self._live_of(client)
+        if len(mine) >= limits.JOBS_ACTIVE_PER_CLIENT or len(everybodys) >= limits.JOBS_ACTIVE_MAX:
+            raise TooMany(f"{len(mine)} of your jobs are under way, and this node takes no more; wait for some to end")
+        bytes_mine = spec_bytes + sum(live.spec_bytes for live in mine)
+        bytes_all = spec_bytes + sum(live.spec_bytes for live in everybodys)
+        if bytes_mine > limits.SPECS_ACTIVE_BYTES_PER_CLIENT or bytes_all > limits.SPECS_ACTIVE_BYTES:
+            raise TooMany(
+                f"the specs of your jobs under way have {bytes_mine} bytes with this one; wait for some to end"
+            )
 
     def _live(self, client: ClientId, name: str) -> LiveJob | None:
         live = self._requester.live.get(JobId(name))

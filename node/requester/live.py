@@ -20,9 +20,10 @@ from node.requester.life import Bidding, Note, State
 
 @dataclass(slots=True, eq=False)
 class LiveJob:
-    """One job between its submission and the end of its last watcher. ``module_bytes`` is the size of its module."""
+    """One job between its submission and the end of its last watcher."""
 
     base: JobRecord
+    spec_bytes: int
     module_bytes: int
     state: State = field(default_factory=Bidding)
     shown: JobRecord = field(init=False)

@@ -154,13 +154,12 @@ class Requester:
 
     # What clients want (node.requester.desk) ---------------------------------------------------
 
-    def open(self, record: JobRecord, module_bytes: int) -> LiveJob:
+    def open(self, live: LiveJob) -> None:
         """Take a job on: durable first, then offered. ``LiveJob.taken`` tells when it cannot be lost any more."""
-        live = LiveJob(record, module_bytes)
+        record = live.base
         self.live[live.job] = live
         self._keeping.modules.hold(Sha256(record.spec.engine.module))
         self._save(live, record, (Note("submitted"),), partial(self._opened, live))
-        return live
 
     def feed(self, live: LiveJob, event: Event) -> None:
         """One step of a job's machine, and what follows from it."""

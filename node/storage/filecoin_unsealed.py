@@ -24,6 +24,8 @@ from node.model import Input
 _GO_FIELD = re.compile(r"\{\{-?\s*\.(\w+)\s*-?\}\}")
 _SAMPLE = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
 _FLAG = "--filecoin-unsealed-path"
+# What an expression can raise over a name that its author did not think of, as in ``cid.index("-")``.
+_OF_TEMPLATES = (jinja2.TemplateError, ValueError, TypeError, LookupError, ArithmeticError)
 
 
 class FilecoinUnsealed:
@@ -46,7 +48,7 @@ class FilecoinUnsealed:
             raise StorageError(f"{cid!r} is no CID: it holds a path")
         try:
             rendered = self._template.render(cid=cid)
-        except jinja2.TemplateError as error:
+        except _OF_TEMPLATES as error:
             raise StorageError(f"the unsealed path of {cid!r} cannot be made: {error}") from error
         path = os.path.normpath(rendered)
         if not path.startswith(self._prefix + "/") or ".." in rendered.split("/"):

@@ -9,8 +9,10 @@ import pytest
 import trio
 from contract.journals import event, record
 
+from node import limits
 from node.errors import JournalError
 from node.journal.base import SaveJob
+from node.journal.records import Answer
 from node.journal.writer import InlineJournal, ThreadedJournal
 
 
@@ -62,3 +64,16 @@ def test_a_document_that_is_none_is_an_error_of_the_journal(tmp_path):
         for read in (journal.unfinished, lambda: journal.events(f"{1:032x}"), lambda: journal.job(f"{1:032x}")):
             with pytest.raises(JournalError, match="cannot be read"):
                 read()
+
+
+def test_a_list_of_jobs_has_so_many_bytes_and_two_jobs_at_least(tmp_path):
+    half = limits.JOBS_LISTED_BYTES // 2
+
+    def heavy(number):
+        return SaveJob(record(f"{number:032x}", at=float(number), answers=(Answer(peer="p", reason="x" * half),)))
+
+    with closing(InlineJournal(tmp_path / "j")) as journal:
+        journal.write([SaveJob(record("f" * 32, at=9.0)), *map(heavy, range(4))])
+        found = journal.jobs("c" * 64, limit=1000)
+        assert [each.submitted_at for each in found] == [9.0, 3.0]
+        assert len(journal.jobs("c" * 64, "0" * 31, limit=1000)) == 2
