@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -29,14 +28,17 @@ class ModuleFetcher:
         self._under_way: dict[PeerId, trio.Event] = {}
         self._places = trio.CapacityLimiter(limits.MODULE_FETCHES_MAX)
 
-    @asynccontextmanager
-    async def held(self, requester: PeerId, engine: WasmEngine) -> AsyncIterator[Path]:
-        """Where the module lies, for as long as the context. Raises ExecutionFailed (it cannot be had), NoRoom."""
-        wanted = Sha256(engine.module)
-        with self._modules.held(wanted):
-            yield await self._path(requester, wanted)
+    def held(self, engine: WasmEngine) -> AbstractContextManager[None]:
+        """Where the module lies it stays, for as long as the context."""
+        return self._modules.held(Sha256(engine.module))
 
-    async def _path(self, requester: PeerId, wanted: Sha256) -> Path:
+    def here(self, engine: WasmEngine) -> Path | None:
+        """Where the module lies, if it does. Blocking."""
+        return self._modules.path(Sha256(engine.module))
+
+    async def fetched(self, requester: PeerId, engine: WasmEngine) -> Path:
+        """Where the module lies, from its requester if need be. Raises ExecutionFailed (it cannot be had), NoRoom."""
+        wanted = Sha256(engine.module)
         while (path := await self._offload(self._modules.path, wanted)) is None:
             under_way = self._under_way.get(requester)
             if under_way is None:

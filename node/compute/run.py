@@ -30,6 +30,7 @@ from node.model import EXIT_CODE, DirHash, ExecutionId, FailureCode, JobId, JobS
 from node.removal import remove
 from node.storage.base import Storage
 from node.turns import Turns
+from node.vault.room import need_room
 from node.verifier.dirhash import hash_tree
 from node.verifier.proposal import Statement, seal, sealing_key_for
 
@@ -129,12 +130,14 @@ async def run(bench: Bench, given: Execution, started: Callable[[], None]) -> Pr
 async def _results(bench: Bench, given: Execution, started: Callable[[], None]) -> Kept:
     spec, folder = given.spec, bench.folder(given.execution)
     async with AsyncExitStack() as prepared:
-        module = await prepared.enter_async_context(bench.modules.held(given.requester, spec.engine))
+        prepared.enter_context(bench.modules.held(spec.engine))
+        module = await bench.ambient.offload(_begun, bench, given)
+        if module is None:
+            module = await bench.modules.fetched(given.requester, spec.engine)
         mounts = []
         for ref in spec.inputs:
             assert bench.storage is not None, "bid without storage"
             mounts.append(Mount(await prepared.enter_async_context(bench.storage.prepared(ref)), ref.path))
-        await bench.ambient.offload(_made, folder)
         started()
         task = _task(given, module, tuple(mounts))
         exit_code = await bench.engines[_engine_name(spec)].run(task, folder)
@@ -165,11 +168,14 @@ def _task(given: Execution, module: Path, inputs: tuple[Mount, ...]) -> Task:
     )
 
 
-def _made(folder: Path) -> None:
+def _begun(bench: Bench, given: Execution) -> Path | None:
+    """Make the folder of the run. Where the module lies, if it does: a thread for each would cost more than both."""
+    need_room(bench.scratch)
     try:
-        folder.mkdir(0o700)
+        bench.folder(given.execution).mkdir(0o700)
     except OSError as error:
         raise NoRoom(f"no folder for the run can be made: {error.strerror}") from error
+    return bench.modules.here(given.spec.engine)
 
 
 def _hashed(bench: Bench, given: Execution, exit_code: int) -> Kept:

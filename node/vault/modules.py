@@ -18,6 +18,7 @@ from pathlib import Path
 from node import limits
 from node.errors import InvalidModule, NoRoom, OperatorError, TooLarge
 from node.model import Sha256
+from node.vault.room import need_room
 
 _MAGIC = b"\0asm\x01\0\0\0"
 
@@ -94,6 +95,7 @@ class Modules:
 
     def upload(self) -> Upload:
         """Begin an upload; the caller finishes or abandons it. Raises NoRoom."""
+        need_room(self._folder)
         return Upload(self._folder, limits.MODULE_BYTES_MAX)
 
     def path(self, sha256: Sha256) -> Path | None:

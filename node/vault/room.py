@@ -18,5 +18,9 @@ def need_room(folder: Path, more_bytes: int = 0) -> None:
         found = os.statvfs(folder)
     except OSError as error:
         raise NoRoom(f"the disk of this node cannot be used: {error.strerror}") from error
-    if found.f_bavail * found.f_frsize < more_bytes + limits.DISK_RESERVE_BYTES:
-        raise NoRoom(f"the disk of this node is full: {more_bytes} bytes more would not leave it its reserve")
+    free = found.f_bavail * found.f_frsize
+    if free < more_bytes + limits.DISK_RESERVE_BYTES:
+        raise NoRoom(
+            f"the disk of this node has {free} bytes free; it takes {more_bytes} more and a reserve of"
+            f" {limits.DISK_RESERVE_BYTES}"
+        )
