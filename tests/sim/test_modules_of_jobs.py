@@ -80,3 +80,18 @@ def test_a_module_that_its_client_never_uploaded_is_refused():
                 await nodes.nodes[0].jobs.submit("d" * 64, spec("noop"))
 
     simulate(main)
+
+
+def test_a_module_that_goes_is_missed_within_a_second():
+    """What was checked a moment ago is not checked again; for longer than that nobody believes it."""
+
+    async def main():
+        async with cluster(1) as nodes:
+            await nodes.start(says(b"r", takes_s=0.0))
+            await nodes.submit(spec("noop"))
+            (nodes.folder / "0/modules" / f"{MODULE_SHA256}.wasm").unlink()
+            await trio.sleep(1.1)
+            with pytest.raises(InvalidSpec):
+                await nodes.nodes[0].jobs.submit(CLIENT, spec("noop"))
+
+    simulate(main)
