@@ -8,7 +8,6 @@ is retried here. Does not live here: shapes of answers (``node.api.views``), wha
 from __future__ import annotations
 
 import base64
-import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -218,12 +217,6 @@ class Client:
             self._key = self._key or client_key()
             self._token, self._token_until = issue(self._key, audience, now), now + LIFE_S
         return {"authorization": f"Bearer {self._token}"}
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file, in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _checked(url: str) -> str:
