@@ -93,7 +93,8 @@ async def _keep(incoming: Upload, client: ClientId, wanted: Sha256 | None, servi
         durable = trio.Event()
         services.journal.write((SaveModule(client, sha256, incoming.size),), durable.set)
         await durable.wait()
-    await services.ambient.offload(_trim, services, sha256)
+    # What jobs under way need is held by their requester.
+    await services.ambient.offload(services.modules.trim, frozenset({sha256}))
     return not had
 
 
@@ -101,12 +102,6 @@ async def _check_quota(services: Services, client: ClientId, size: int) -> None:
     used = await services.ambient.offload(services.journal.modules_bytes, client)
     if used + size > limits.MODULES_PER_CLIENT_BYTES:
         raise TooMany(f"your modules on this node have {used} of {limits.MODULES_PER_CLIENT_BYTES} bytes")
-
-
-def _trim(services: Services, fresh: Sha256) -> None:
-    """Blocking: the folder stays within its limit; what jobs under way need stays too."""
-    wanted = {Sha256(record.spec.engine.module) for record in services.journal.unfinished()}
-    services.modules.trim(frozenset(wanted | {fresh}))
 
 
 def _usable(services: Services, client: ClientId, sha256: str) -> int | None:
