@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from needs import Need
 from unit.receipts import FILES, ONE_LIAR, REQUESTER, finished, identity, planted, spec_of
 
 from node.identity import pem_of
@@ -20,20 +21,13 @@ COMMAND = ["verify-blob-attestation", "--key", "key.pem", "--signature", "receip
 NOWHERE = "http://127.0.0.1:9"
 
 
-def missing(why: str) -> None:
-    """Where everything has to be there it is a failure, elsewhere a reason to skip."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(why)
-    pytest.skip(why)
-
-
 @pytest.fixture(scope="module")
 def cosign() -> str:
     made = subprocess.run([SCRIPT], stdout=subprocess.PIPE, text=True, timeout=BUILD_S_MAX, check=False)
     if made.returncode == NO_GO:
-        missing("cosign is built with Go: install Go 1.21 or later (https://go.dev/dl), or cosign 2 itself")
+        Need().lacking("cosign is built with Go: install Go 1.21 or later (https://go.dev/dl), or cosign 2 itself")
     if made.returncode:
-        missing(f"cosign could not be built, see above; try {SCRIPT}")
+        Need().lacking(f"cosign could not be built, see above; try {SCRIPT}")
     return made.stdout.strip()
 
 
