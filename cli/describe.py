@@ -8,6 +8,7 @@ from cli.outcome import ENDED, outcome_of, votes_of
 from cli.output import short_peer
 from cli.quantities import shown_size
 from node.api.views import ExecutionView, JobView
+from node.model import shown
 
 _PEERS_SHOWN = 64
 
@@ -31,7 +32,7 @@ def _head(job: JobView) -> Iterator[str]:
 def _asked(job: JobView) -> Iterator[str]:
     spec, deal, resources = job.spec, job.spec.deal, job.spec.resources
     yield "asked for"
-    inputs = [f"{item.cid} at {item.path}" for item in spec.inputs]
+    inputs = [f"{shown(item)} at {item.path}" for item in spec.inputs]
     outputs = [f"{item.path} as {item.name}/" for item in spec.outputs]
     command = (("arguments", " ".join(map(repr, spec.engine.args))),) if spec.engine.args else ()
     yield from _pairs(

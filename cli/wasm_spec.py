@@ -126,7 +126,7 @@ def _env(pairs: Sequence[str]) -> dict[str, str]:
 def _inputs(program: Program) -> list[dict[str, Any]]:
     pairs = [_pair(text, "--input-volumes", "CID:/PATH, e.g. -v bafy…:/data") for text in program.volumes or ()]
     pairs += [(cid, "/inputs") for cid in program.inputs or ()]
-    return [{"cid": cid, "path": path} for cid, path in pairs]
+    return [{"type": "cid", "cid": cid, "path": path} for cid, path in pairs]
 
 
 def _outputs(volumes: Sequence[str]) -> list[dict[str, Any]]:

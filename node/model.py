@@ -8,7 +8,7 @@ Does not live here: rules between fields (``node.spec``), how things travel (``n
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NewType
+from typing import Annotated, Literal, NewType, assert_never
 
 import msgspec
 
@@ -68,11 +68,98 @@ class WasmEngine(_Document, frozen=True, kw_only=True, tag="wasm", tag_field="ty
     env: Annotated[dict[str, Argument], msgspec.Meta(max_length=limits.ARGS_MAX)] = {}
 
 
-class Input(_Document, frozen=True, kw_only=True):
-    """Data by CID, shown to the job read-only at ``path``."""
+class CidInput(_Document, frozen=True, kw_only=True, tag="cid", tag_field="type"):
+    """Data by CID, shown to the job read-only at ``path``. ``verify``: unsealed bytes are checked against it first."""
 
     cid: Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f]{1,256}\Z")]
     path: GuestPath
+    verify: bool = False
+
+
+class UrlInput(_Document, frozen=True, kw_only=True, tag="url", tag_field="type"):
+    """A file of the web, named by the last segment of its path and shown inside the folder ``path``.
+
+    The requester fills in what it saw, once, so that a node that sees other bytes is told apart from a liar.
+    """
+
+    url: Annotated[str, msgspec.Meta(max_length=limits.URL_CHARS_MAX, pattern=r"\A[^\x00-\x20]*\Z")]
+    path: GuestPath
+    size: Annotated[int, msgspec.Meta(ge=1, le=2**62)] | None = None  # bytes
+    etag: Annotated[str, msgspec.Meta(max_length=512, pattern=r"\A[^\x00-\x1f]*\Z")] | None = None
+    sha256: Hex64 | None = None
+
+
+class InlineFile(_Document, frozen=True, kw_only=True):
+    """A small file inside the spec. A client gives ``content``; the requester names it by size and hash instead,
+    so that offers and receipts stay short, and hands it to the nodes that run the job.
+    """
+
+    content: Annotated[bytes, msgspec.Meta(max_length=limits.INLINE_INPUT_BYTES)] | None = None
+    size: Annotated[int, msgspec.Meta(ge=0, le=limits.INLINE_INPUT_BYTES)] | None = None
+    sha256: Hex64 | None = None
+
+
+class InlineInput(_Document, frozen=True, kw_only=True, tag="inline", tag_field="type"):
+    """Small files by name, shown inside the folder ``path``."""
+
+    files: Annotated[dict[str, InlineFile], msgspec.Meta(min_length=1, max_length=limits.INLINE_INPUT_FILES)]
+    path: GuestPath
+
+
+class LocalInput(_Document, frozen=True, kw_only=True, tag="local", tag_field="type"):
+    """A file or folder of the node that runs the job, below a folder that its operator lists."""
+
+    source: GuestPath  # on the node
+    path: GuestPath
+
+
+class ObjectInput(_Document, frozen=True, kw_only=True, tag="object_store", tag_field="type"):
+    """Objects of a store: ``s3://bucket/prefix`` or ``az://container/prefix``. Credentials are the node's own."""
+
+    url: Annotated[
+        str, msgspec.Meta(max_length=limits.URL_CHARS_MAX, pattern=r"\A(?:s3|az)://[^/\x00-\x20]+(?:/[^\x00-\x1f]*)?\Z")
+    ]
+    path: GuestPath
+
+
+Input = CidInput | UrlInput | InlineInput | LocalInput | ObjectInput
+
+
+class Sharding(_Document, frozen=True, kw_only=True):
+    """How inputs are cut into shards: doublestar ``glob_pattern`` below ``base_path``, ``batch_size`` matches each."""
+
+    glob_pattern: Annotated[str, msgspec.Meta(min_length=1, max_length=1024, pattern=r"\A[^\x00]*\Z")]
+    base_path: Annotated[str, msgspec.Meta(max_length=512, pattern=r"\A[^\x00]*\Z")] = "/inputs"
+    batch_size: Annotated[int, msgspec.Meta(ge=1, le=limits.ATOMS_MAX)] = 1
+
+
+class VaultPublisher(_Document, frozen=True, kw_only=True, tag="vault", tag_field="type"):
+    """The requester keeps the results for their owner."""
+
+
+class IpfsPublisher(_Document, frozen=True, kw_only=True, tag="ipfs", tag_field="type"):
+    """A winner adds them to IPFS and pins them; the receipt has the CID."""
+
+
+class ObjectPublisher(_Document, frozen=True, kw_only=True, tag="object_store", tag_field="type"):
+    """A winner writes them below ``url`` with its own credentials, where its operator allows that."""
+
+    url: Annotated[
+        str, msgspec.Meta(max_length=limits.URL_CHARS_MAX, pattern=r"\A(?:s3|az)://[^/\x00-\x20]+(?:/[^\x00-\x1f]*)?\Z")
+    ]
+
+
+class LocalPublisher(_Document, frozen=True, kw_only=True, tag="local", tag_field="type"):
+    """A winner writes them below a folder that its operator lists and the requester can read, as on an NFS share."""
+
+    folder: GuestPath
+
+
+class NonePublisher(_Document, frozen=True, kw_only=True, tag="none", tag_field="type"):
+    """Nobody keeps them: the verdict and the receipt are all."""
+
+
+Publisher = VaultPublisher | IpfsPublisher | ObjectPublisher | LocalPublisher | NonePublisher
 
 
 class Output(_Document, frozen=True, kw_only=True):
@@ -118,6 +205,8 @@ class JobSpec(_Document, frozen=True, kw_only=True):
     engine: WasmEngine
     inputs: Annotated[tuple[Input, ...], msgspec.Meta(max_length=limits.INPUTS_MAX)] = ()
     outputs: Annotated[tuple[Output, ...], msgspec.Meta(max_length=limits.OUTPUTS_MAX)] = OUTPUTS_DEFAULT
+    sharding: Sharding | None = None
+    publisher: Publisher = VaultPublisher()
     verifier: Verifier = "noop"
     deal: Deal = Deal()
     resources: Resources = Resources()
@@ -130,6 +219,21 @@ class Draw(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     bidders: tuple[PeerName, ...]  # sorted
     salt: Hex64
     chosen: tuple[PeerName, ...]  # in the order of the draw
+
+
+def shown(ref: Input) -> str:
+    """An input in a few words, for reasons and for people."""
+    match ref:
+        case CidInput():
+            return ref.cid
+        case UrlInput() | ObjectInput():
+            return ref.url
+        case LocalInput():
+            return f"the local {ref.source}"
+        case InlineInput():
+            return f"the inline files at {ref.path}"
+        case _:
+            assert_never(ref)
 
 
 def cut(reason: str) -> str:

@@ -33,9 +33,10 @@ from node.executor.wasm.executor import WasmExecutor
 from node.identity import Identity
 from node.journal.writer import ThreadedJournal
 from node.keyfile import load_or_create
+from node.model import CidInput
 from node.receipt.sign import warm
-from node.storage.base import Storage
 from node.storage.filecoin_unsealed import FilecoinUnsealed
+from node.storage.sources import Sources
 from node.transport.address import parse as parse_address
 from node.transport.libp2p.transport import Libp2pTransport
 from node.wiring import Node, Parts
@@ -108,9 +109,9 @@ async def _run(config: ServeConfig, parts: Parts, admission: Admission) -> None:
         _announce(config, parts, url)
 
 
-def _storage(config: ServeConfig, ambient: Ambient) -> Storage | None:
+def _storage(config: ServeConfig, ambient: Ambient) -> Sources:
     template = config.filecoin_unsealed_path
-    return None if template is None else FilecoinUnsealed(template, ambient.offload)
+    return Sources({} if template is None else {CidInput: FilecoinUnsealed(template, ambient.offload)})
 
 
 def _services(node: Node, parts: Parts, admission: Admission) -> Services:
@@ -120,7 +121,7 @@ def _services(node: Node, parts: Parts, admission: Admission) -> Services:
             version=version("quorate"),
             addresses=parts.transport.addresses,
             engines=tuple(executor.name for executor in parts.executors),
-            storages=() if parts.storage is None else (parts.storage.name,),
+            storages=parts.storage.names,
             peers=len(parts.transport.peers),
         )
 

@@ -27,7 +27,7 @@ from node.journal.base import Journal
 from node.model import PeerId
 from node.requester.desk import JobDesk
 from node.requester.role import Keeping, Requester
-from node.storage.base import Storage
+from node.storage.sources import Sources
 from node.transport.base import Blob, Transport
 from node.vault.modules import Modules
 from node.vault.results import Results
@@ -45,7 +45,7 @@ class Parts:
     transport: Transport
     journal: Journal
     executors: Sequence[Executor]
-    storage: Storage | None
+    storage: Sources
     capacity: Capacity
     data_dir: Path
     bootstrap: tuple[str, ...]

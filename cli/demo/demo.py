@@ -31,7 +31,7 @@ from cli.output import data, json_data, program, say
 from cli.wasm_spec import read_module
 from node.api.views import JobView
 from node.keyfile import load_or_create
-from node.model import Deal, Input, JobSpec, WasmEngine
+from node.model import CidInput, Deal, JobSpec, WasmEngine
 from node.receipt.check import Broken, Holds, check
 from node.spec import canonical
 
@@ -147,7 +147,7 @@ class _Demo:
         spec = JobSpec(
             name="census",
             engine=WasmEngine(module=sha256),
-            inputs=(Input(cid=cid, path="/inputs"),),
+            inputs=(CidInput(cid=cid, path="/inputs"),),
             verifier="deterministic",
             deal=deal,
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from node import limits
 from node.messages import Offer
-from node.model import JobId, JobSpec
+from node.model import JobId, JobSpec, shown
 
 _SPEC_BYTES = 1 * limits.KiB  # What any spec takes in memory,
 _ITEM_BYTES = 64  # and each argument, variable, input or output of it, before its text.
@@ -78,5 +78,5 @@ def weight(spec: JobSpec) -> int:
     engine = spec.engine
     items = len(engine.args) + 2 * len(engine.env) + len(spec.inputs) + len(spec.outputs)
     text = sum(map(len, engine.args)) + sum(len(name) + len(value) for name, value in engine.env.items())
-    text += sum(len(ref.cid) + len(ref.path) for ref in spec.inputs) + sum(len(each.path) for each in spec.outputs)
+    text += sum(len(shown(ref)) + len(ref.path) for ref in spec.inputs) + sum(len(each.path) for each in spec.outputs)
     return _SPEC_BYTES + items * _ITEM_BYTES + text

@@ -14,9 +14,9 @@ from node import limits
 from node.compute.capacity import Need, need_of, refusal
 from node.errors import InvalidSpec, StorageError
 from node.messages import Offer
-from node.model import DeclineCode, JobSpec, cut
+from node.model import DeclineCode, JobSpec, cut, shown
 from node.spec import completed
-from node.storage.base import Storage
+from node.storage.sources import Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Abilities:
 
     engines: Collection[str]
     verifiers: Collection[str]
-    storage: Storage | None
+    storage: Sources
     job_limit: Need
     timeout_s: float
 
@@ -66,13 +66,11 @@ async def looked_up(spec: JobSpec, able: Abilities) -> int | Refusal:
     """How many bytes the inputs would add to this disk; or why they cannot be used, because every one must be here."""
     if not spec.inputs:
         return 0
-    if able.storage is None:
-        return Refusal("data", "this node serves no data (it was started without --filecoin-unsealed-path)")
     try:
         to_fetch = 0
         for ref in spec.inputs:
             if not await able.storage.has(ref):
-                return Refusal("data", f"does not hold {ref.cid}")
+                return Refusal("data", f"does not hold {shown(ref)}")
             to_fetch += await able.storage.to_fetch(ref)
     except StorageError as error:
         return Refusal("data", cut(str(error)))

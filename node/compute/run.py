@@ -28,7 +28,7 @@ from node.identity import Identity
 from node.messages import Failed, Offer, Proposed
 from node.model import EXIT_CODE, DirHash, ExecutionId, FailureCode, JobId, JobSpec, PeerId, cut
 from node.removal import remove
-from node.storage.base import Storage
+from node.storage.sources import Sources
 from node.turns import Turns
 from node.vault.room import need_room
 from node.verifier.dirhash import hash_tree
@@ -77,7 +77,7 @@ class Bench:
 
     identity: Identity
     engines: dict[str, Executor]
-    storage: Storage | None
+    storage: Sources
     modules: ModuleFetcher
     scratch: Path
     ambient: Ambient
@@ -136,8 +136,8 @@ async def _results(bench: Bench, given: Execution, started: Callable[[], None]) 
             module = await bench.modules.fetched(given.requester, spec.engine)
         mounts = []
         for ref in spec.inputs:
-            assert bench.storage is not None, "bid without storage"
-            mounts.append(Mount(await prepared.enter_async_context(bench.storage.prepared(ref)), ref.path))
+            here = await prepared.enter_async_context(bench.storage.prepared(ref, given.requester))
+            mounts.append(Mount(here.path, ref.path))
         started()
         task = _task(given, module, tuple(mounts))
         exit_code = await bench.engines[_engine_name(spec)].run(task, folder)

@@ -1,29 +1,64 @@
-"""The storage boundary: what every source of inputs promises."""
+"""The storage boundary: what every source of inputs promises.
+
+Lives here: the interface and what passes through it. Does not live here: which driver serves which kind of input
+(``node.storage.sources``), where fetched inputs are kept (``node.storage.cache``).
+"""
 
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from node.model import Input
+from node.model import PeerId
+
+Ref = TypeVar("Ref", contravariant=True)  # the kind of input that a driver serves: a class of ``node.model.Input``
 
 
-class Storage(Protocol):
-    """A source of inputs. Read-only: nothing that it hands out may be written to by a job."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file or folder of an input. ``path`` is relative to it, with slashes; the input itself is ``""``."""
+
+    path: str
+    size: int  # bytes; 0 for a folder
+    is_folder: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An input as a path of this machine, and the name of the driver that it came from."""
+
+    path: Path
+    source: str
+
+
+class Storage(Protocol[Ref]):
+    """A source of inputs. Read-only: nothing that it hands out may be written to by a job.
+
+    Every call raises StorageError for data that is here, or said to be somewhere, and cannot be used; the text says
+    why and is shown to the job's owner. Nothing waits for ever: each driver has its own deadline for each step.
+    Cancelling any call leaves nothing behind that could be taken for whole.
+    """
 
     @property
     def name(self) -> str:
-        """Shown in ``describe`` and in reasons: ``filecoin_unsealed``."""
+        """Shown in ``describe``, in receipts and in reasons: ``filecoin_unsealed``."""
 
-    async def has(self, ref: Input) -> bool:
-        """Whether the data is here. Raises StorageError when it is and cannot be used."""
+    async def has(self, ref: Ref) -> bool:
+        """Whether this node can have the data: it is here, or can be fetched. Raises StorageError."""
 
-    async def size(self, ref: Input) -> int:
-        """Bytes of all its files. Raises StorageError."""
+    async def size(self, ref: Ref) -> int:
+        """Bytes of all its files; never less than what ``prepared`` shows. Raises StorageError."""
 
-    async def to_fetch(self, ref: Input) -> int:
-        """Bytes that ``prepared`` would add to this machine's disk; 0 when it copies nothing. Raises StorageError."""
+    async def to_fetch(self, ref: Ref) -> int:
+        """Bytes that ``prepared`` would add to this disk now; 0 when it copies nothing. Raises StorageError."""
 
-    def prepared(self, ref: Input) -> AbstractAsyncContextManager[Path]:
-        """The data as a path of this machine, valid inside the context. Raises StorageError."""
+    async def list(self, ref: Ref) -> tuple[Entry, ...]:
+        """The tree, the input itself included, sorted by path. Links are not followed. Raises StorageError."""
+
+    def prepared(self, ref: Ref, origin: PeerId) -> AbstractAsyncContextManager[Prepared]:
+        """The data as a path of this machine, valid inside the context. ``origin``: the requester of the job.
+
+        Raises StorageError (it cannot be had), NoRoom (it cannot be kept).
+        """

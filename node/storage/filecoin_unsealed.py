@@ -11,6 +11,7 @@ import re
 import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from operator import attrgetter
 from pathlib import Path
 
 import jinja2
@@ -19,7 +20,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from node.ambient import Offload
 from node.errors import BadTemplate, StorageError
-from node.model import Input
+from node.model import CidInput, PeerId
+from node.storage.base import Entry, Prepared
 
 _GO_FIELD = re.compile(r"\{\{-?\s*\.(\w+)\s*-?\}\}")
 _SAMPLE = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
@@ -55,26 +57,30 @@ class FilecoinUnsealed:
             raise StorageError(f"{cid!r} leads out of {self._prefix}")
         return Path(path)
 
-    async def has(self, ref: Input) -> bool:
+    async def has(self, ref: CidInput) -> bool:
         """See Storage."""
         return await self._offload(_exists, self.path_of(ref.cid))
 
-    async def size(self, ref: Input) -> int:
+    async def size(self, ref: CidInput) -> int:
         """See Storage."""
         return await self._offload(_size, self.path_of(ref.cid))
 
-    async def to_fetch(self, ref: Input) -> int:
+    async def to_fetch(self, ref: CidInput) -> int:
         """See Storage: nothing is fetched."""
         self.path_of(ref.cid)
         return 0
 
+    async def list(self, ref: CidInput) -> tuple[Entry, ...]:
+        """See Storage."""
+        return await self._offload(_listed, self.path_of(ref.cid))
+
     @asynccontextmanager
-    async def prepared(self, ref: Input) -> AsyncIterator[Path]:
+    async def prepared(self, ref: CidInput, origin: PeerId) -> AsyncIterator[Prepared]:
         """See Storage: the path itself."""
         path = self.path_of(ref.cid)
         if not await self._offload(_exists, path):
             raise StorageError(f"the unsealed copy of {ref.cid} is no longer at {path}")
-        yield path
+        yield Prepared(path, self.name)
 
 
 def _parsed(template: str) -> jinja2.Template:
@@ -131,6 +137,29 @@ def _size(path: Path) -> int:
         return sum(size for folder in _folders(path) for size in _sizes(folder))
     except OSError as error:
         raise StorageError(f"{error.filename or path} cannot be read: {error.strerror}") from error
+
+
+def _listed(path: Path) -> tuple[Entry, ...]:
+    """The tree, links left out, except that the copy itself may be one."""
+    try:
+        if not path.is_dir():
+            return (Entry("", path.stat().st_size, is_folder=False),)
+        entries = [Entry("", 0, is_folder=True)]
+        for folder in _folders(path):
+            entries += _entries(folder, os.path.relpath(folder, path))
+    except OSError as error:
+        raise StorageError(f"{error.filename or path} cannot be read: {error.strerror}") from error
+    return tuple(sorted(entries, key=attrgetter("path")))
+
+
+def _entries(folder: str, relative: str) -> Iterator[Entry]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = entry.name if relative == "." else f"{relative}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield Entry(path, 0, is_folder=True)
+            elif entry.is_file(follow_symlinks=False):
+                yield Entry(path, entry.stat(follow_symlinks=False).st_size, is_folder=False)
 
 
 def _folders(root: Path) -> Iterator[str]:

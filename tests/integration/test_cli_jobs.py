@@ -46,7 +46,7 @@ def test_a_run_uploads_submits_waits_and_says_what_to_do_next(
     (submit,) = node.asked("/v1/jobs")
     spec = msgspec.json.decode(submit.body)
     assert spec["engine"] == {"type": "wasm", "module": SHA256, "args": ["-n", "5"], "env": {}}
-    assert spec["inputs"] == [{"cid": "apples", "path": "/data"}]
+    assert spec["inputs"] == [{"type": "cid", "cid": "apples", "path": "/data", "verify": False}]
 
 
 def test_a_module_that_the_node_has_is_not_sent_again(node: FakeNode) -> None:

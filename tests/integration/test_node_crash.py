@@ -103,7 +103,7 @@ def elsewhere(tmp_path):
 
 
 def test_results_that_do_not_fit_fail_their_job_and_nothing_else(tmp_path, elsewhere):
-    there = {"inputs": [{"cid": "here", "path": "/inputs"}]}
+    there = {"inputs": [{"type": "cid", "cid": "here", "path": "/inputs"}]}
     data = tmp_path / "node"
     with real_node(data, "--peer", elsewhere.address) as node, node.client() as http:
         loud, hello = uploaded(http, LOUD), uploaded(http, HELLO)

@@ -23,9 +23,10 @@ from node.executor.scripted import Play, Script, ScriptedExecutor
 from node.journal.base import SaveModule
 from node.journal.records import JobRecord
 from node.journal.writer import InlineJournal
-from node.model import ClientId, Deal, Input, JobSpec, Sha256, WasmEngine
+from node.model import CidInput, ClientId, Deal, Input, JobSpec, Sha256, WasmEngine
 from node.spec import completed
 from node.storage.filecoin_unsealed import FilecoinUnsealed
+from node.storage.sources import Sources
 from node.transport.memory import Faults, MemoryTransport, Network
 from node.wiring import Node, Parts
 
@@ -85,7 +86,7 @@ class Cluster:
             transport=transport,
             journal=InlineJournal(data / "journal.sqlite"),
             executors=(ScriptedExecutor(script),),
-            storage=FilecoinUnsealed(f"{data}/unsealed/{{{{ cid }}}}", inline),
+            storage=Sources({CidInput: FilecoinUnsealed(f"{data}/unsealed/{{{{ cid }}}}", inline)}),
             capacity=CAPACITY,
             data_dir=data,
             bootstrap=() if mine == 0 else self.transports[0].addresses,

@@ -11,7 +11,7 @@ from sim.cluster import CLIENT, cluster, says, simulate, spec
 
 from node.errors import ExecutionFailed, NotFound
 from node.executor.scripted import Play
-from node.model import Input
+from node.model import CidInput
 from node.transport.memory import Faults
 
 FIVE_OF_FIVE = {"concurrency": 5, "confidence": 4, "min_bids": 5}
@@ -79,13 +79,13 @@ def test_more_bids_asked_than_nodes_is_a_clear_failure_at_the_bidding_deadline()
 
 
 def test_nodes_without_the_data_decline_and_say_so():
-    job = spec(inputs=(Input(cid="apples", path="/inputs"),), concurrency=3)
+    job = spec(inputs=(CidInput(cid="apples", path="/inputs"),), concurrency=3)
     record, _ = play([says(b"r")] * 3, job)
     assert "3 declined: does not hold apples" in record.failure.reason
 
 
 def test_nodes_that_hold_the_data_run_on_it():
-    job = spec(inputs=(Input(cid="apples", path="/inputs"),), concurrency=2)
+    job = spec(inputs=(CidInput(cid="apples", path="/inputs"),), concurrency=2)
 
     def hold(nodes):
         for number in (1, 2):

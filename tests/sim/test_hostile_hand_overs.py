@@ -11,7 +11,7 @@ from doubles.peers import identity, peer
 from sim.cluster import CLIENT, cluster, says, simulate, spec
 
 from node import messages as m
-from node.model import Input
+from node.model import CidInput
 from node.transport.base import Blob
 from node.wiring import Node
 
@@ -22,7 +22,7 @@ SIZES = tuple(map(len, CONTENTS))
 TEXT = b"r" * 40_000  # Too much for a frame.
 LARGE = FILES | {"stdout": TEXT, "outputs/a.txt": TEXT * 2}
 LARGE_MANIFEST, LARGE_CONTENTS = manifest_for(LARGE)
-ONLY_THE_LIAR = {"inputs": (Input(cid="what nobody else holds", path="/inputs"),)}
+ONLY_THE_LIAR = {"inputs": (CidInput(cid="what nobody else holds", path="/inputs"),)}
 
 
 def play(make_hostile, job, honest=1, seed=1, text=b"r"):

@@ -11,7 +11,7 @@ from sim.cluster import CLIENT, cluster, says, simulate, spec
 from node.alarms import Alarms
 from node.errors import Conflict, ExecutionFailed, NodeError
 from node.executor.scripted import Play
-from node.model import Input
+from node.model import CidInput
 from node.transport.memory import Faults
 
 AT_ONCE = 40
@@ -23,7 +23,7 @@ WAYS = (
     {"concurrency": 3, "confidence": 3},
     {"concurrency": 2, "verifier": "noop"},
     {"concurrency": 3, "min_bids": 9, "bid_window_s": 1.0},
-    {"concurrency": 1, "verifier": "noop", "inputs": (Input(cid="nobody has it", path="/in"),), "bid_window_s": 1.0},
+    {"concurrency": 1, "verifier": "noop", "inputs": (CidInput(cid="nobody has it", path="/in"),), "bid_window_s": 1.0},
     {"concurrency": 3, "timeout_s": 0.05},
 )
 

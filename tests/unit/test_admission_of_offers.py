@@ -11,7 +11,8 @@ from node.compute.admission import Abilities, Refusal, looked_up, refused_at_sig
 from node.compute.capacity import Need
 from node.errors import StorageError
 from node.messages import Offer
-from node.model import Deal, Input, JobSpec, Output, Resources, WasmEngine
+from node.model import CidInput, Deal, JobSpec, Output, Resources, WasmEngine
+from node.storage.sources import Sources
 
 SPEC = JobSpec(
     engine=WasmEngine(module="0" * 64),
@@ -96,14 +97,14 @@ def test_a_node_that_is_full_says_so():
 
 
 def data(*cids, **abilities):
-    inputs = tuple(Input(cid=cid, path=f"/{number}") for number, cid in enumerate(cids))
+    inputs = tuple(CidInput(cid=cid, path=f"/{number}") for number, cid in enumerate(cids))
     refused = refusal(offered(inputs=inputs), **abilities)
     return None if refused is None else (refused.code, refused.reason)
 
 
 def test_a_node_without_storage_declines_jobs_with_data_alone():
-    assert data(storage=None) is None
-    assert data("a", storage=None)[0] == "data"
+    assert data(storage=Sources({})) is None
+    assert data("a", storage=Sources({}))[0] == "data"
 
 
 def test_every_input_must_be_here():
@@ -130,11 +131,11 @@ def test_no_reason_is_longer_than_a_peer_may_send():
 def test_the_checks_come_in_the_order_of_the_reference_system():
     """With everything wrong, mending one thing after the other shows the next: a user mends from left to right."""
     everything = offered(
-        inputs=(Input(cid="a", path="/a"),),
+        inputs=(CidInput(cid="a", path="/a"),),
         resources=Resources(cpu=9.0, memory_bytes=1, disk_bytes=15),
         timeout_s=99.0,
     )
-    wrong = {"engines": (), "verifiers": (), "storage": None, "job_limit": Need(1000, 10, 20), "timeout_s": 60.0}
+    wrong = {"engines": (), "verifiers": (), "storage": Sources({}), "job_limit": Need(1000, 10, 20), "timeout_s": 60.0}
     mends = [
         {},
         {"engines": ("wasm",)},

@@ -13,7 +13,7 @@ from cli.wasm import Deal, Limits, Program
 from cli.wasm_spec import name_of, read_module, spec_of
 from node import limits
 from node.errors import InvalidModule
-from node.model import Input, Output
+from node.model import CidInput, Output
 
 MODULE = b"\0asm\x01\0\0\0"
 SHA256 = hashlib.sha256(MODULE).hexdigest()
@@ -47,7 +47,7 @@ def test_every_flag_reaches_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert spec.engine.args == ("-n", "5")
     assert spec.engine.env == {"K": "V=W", "EMPTY": "", "FROM_HERE": "there"}
-    assert spec.inputs == (Input(cid="bafy", path="/a:b"), Input(cid="bagy", path="/inputs"))
+    assert spec.inputs == (CidInput(cid="bafy", path="/a:b"), CidInput(cid="bagy", path="/inputs"))
     assert spec.outputs == (Output(name="outputs", path="/outputs"), Output(name="tables", path="/tables"))
     assert (spec.deal.concurrency, spec.deal.confidence, spec.deal.min_bids, spec.deal.bid_window_s) == (5, 4, 7, 60)
     assert (spec.resources.cpu, spec.resources.memory_bytes, spec.resources.disk_bytes) == (0.5, 2**29, 2**30)

@@ -6,17 +6,19 @@ import os
 
 import pytest
 import trio
+from doubles.peers import peer
 
 from node.ambient import inline
 from node.errors import BadTemplate, StorageError
-from node.model import Input
+from node.model import CidInput
 from node.storage.filecoin_unsealed import FilecoinUnsealed
 
 CID = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
+ORIGIN = peer(1)
 
 
 def ref(cid):
-    return Input(cid=cid, path="/inputs")
+    return CidInput(cid=cid, path="/inputs")
 
 
 @pytest.mark.parametrize("field", ["{{ cid }}", "{{cid}}", "{{.Cid}}", "{{.CID}}", "{{ .Cid }}"])
@@ -74,8 +76,8 @@ def test_it_has_what_lies_there_and_hands_out_the_very_path(tmp_path):
         assert not await storage.has(ref("nowhere"))
         assert await storage.size(ref(CID)) == 5
         assert await storage.to_fetch(ref(CID)) == 0
-        async with storage.prepared(ref(CID)) as path:
-            assert path == tmp_path / CID
+        async with storage.prepared(ref(CID), ORIGIN) as found:
+            assert (found.path, found.source) == (tmp_path / CID, "filecoin_unsealed")
 
     trio.run(main)
 
@@ -84,7 +86,7 @@ def test_a_copy_that_went_away_is_a_clear_error(tmp_path):
     storage = FilecoinUnsealed(f"{tmp_path}/{{{{ cid }}}}", inline)
 
     async def main():
-        async with storage.prepared(ref(CID)):
+        async with storage.prepared(ref(CID), ORIGIN):
             pytest.fail("prepared what is not there")
 
     with pytest.raises(StorageError, match="no longer"):

@@ -30,7 +30,7 @@ def test_an_explicit_zero_stays_the_plurality():
 
 
 def test_a_parsed_spec_parses_to_itself_and_its_hash_stays():
-    spec = parse(body(deal={"concurrency": 4}, inputs=[{"cid": "apples", "path": "/inputs"}]))
+    spec = parse(body(deal={"concurrency": 4}, inputs=[{"type": "cid", "cid": "apples", "path": "/inputs"}]))
     again = parse(canonical(spec))
     assert again == spec
     assert spec_hash(again) == spec_hash(spec)
@@ -49,13 +49,16 @@ def test_a_parsed_spec_parses_to_itself_and_its_hash_stays():
         ({"engine": {"type": "docker", "module": MODULE}}, "$.engine.type"),
         ({"engine": {"type": "wasm", "module": MODULE, "args": ["a\0b"]}}, "$.engine.args[0]"),
         ({"engine": {"type": "wasm", "module": MODULE, "env": {"A=B": "c"}}}, "$.engine.env['A=B']"),
-        ({"inputs": [{"cid": "a", "path": "relative"}]}, "$.inputs[0].path"),
-        ({"inputs": [{"cid": "a", "path": "/a/../b"}]}, "$.inputs[0].path"),
-        ({"inputs": [{"cid": "a", "path": "/a/"}]}, "$.inputs[0].path"),
-        ({"inputs": [{"cid": "a", "path": "//a"}]}, "$.inputs[0].path"),
-        ({"inputs": [{"cid": "a", "path": "/x"}, {"cid": "b", "path": "/x"}]}, "$.inputs[1].path"),
-        ({"inputs": [{"cid": "a", "path": "/outputs"}]}, "$.outputs[0].path"),
-        ({"inputs": [{"cid": "", "path": "/x"}]}, "$.inputs[0].cid"),
+        ({"inputs": [{"type": "cid", "cid": "a", "path": "relative"}]}, "$.inputs[0].path"),
+        ({"inputs": [{"type": "cid", "cid": "a", "path": "/a/../b"}]}, "$.inputs[0].path"),
+        ({"inputs": [{"type": "cid", "cid": "a", "path": "/a/"}]}, "$.inputs[0].path"),
+        ({"inputs": [{"type": "cid", "cid": "a", "path": "//a"}]}, "$.inputs[0].path"),
+        (
+            {"inputs": [{"type": "cid", "cid": "a", "path": "/x"}, {"type": "cid", "cid": "b", "path": "/x"}]},
+            "$.inputs[1].path",
+        ),
+        ({"inputs": [{"type": "cid", "cid": "a", "path": "/outputs"}]}, "$.outputs[0].path"),
+        ({"inputs": [{"type": "cid", "cid": "", "path": "/x"}]}, "$.inputs[0].cid"),
         ({"outputs": [{"name": "stdout", "path": "/o"}]}, "$.outputs[0].name"),
         ({"outputs": [{"name": "../x", "path": "/o"}]}, "$.outputs[0].name"),
         ({"outputs": [{"name": "a", "path": "/o"}, {"name": "a", "path": "/p"}]}, "$.outputs[1].name"),

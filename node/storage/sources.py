@@ -1,0 +1,56 @@
+"""Which driver serves which kind of input: one object that has all of them.
+
+Does not live here: the drivers, and the choice between unsealed copies and IPFS (``node.storage.combo``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from node.errors import StorageError
+from node.model import Input, PeerId
+from node.storage.base import Entry, Prepared, Storage
+
+Drivers = Mapping[type[Input], Storage[Any]]
+
+
+class Sources:
+    """Storage for every kind of input that this node serves; what it does not serve raises StorageError."""
+
+    name = "sources"
+
+    def __init__(self, drivers: Drivers) -> None:
+        self._drivers = dict(drivers)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all drivers."""
+        return tuple(driver.name for driver in self._drivers.values())
+
+    async def has(self, ref: Input) -> bool:
+        """See Storage."""
+        return await self._driver(ref).has(ref)
+
+    async def size(self, ref: Input) -> int:
+        """See Storage."""
+        return await self._driver(ref).size(ref)
+
+    async def to_fetch(self, ref: Input) -> int:
+        """See Storage."""
+        return await self._driver(ref).to_fetch(ref)
+
+    async def list(self, ref: Input) -> tuple[Entry, ...]:
+        """See Storage."""
+        return await self._driver(ref).list(ref)
+
+    def prepared(self, ref: Input, origin: PeerId) -> AbstractAsyncContextManager[Prepared]:
+        """See Storage."""
+        return self._driver(ref).prepared(ref, origin)
+
+    def _driver(self, ref: Input) -> Storage[Any]:
+        driver = self._drivers.get(type(ref))
+        if driver is None:
+            raise StorageError(f"this node serves no inputs of type {ref.__struct_config__.tag}")
+        return driver
