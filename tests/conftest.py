@@ -1,17 +1,41 @@
-"""What all rings share: a run in which nothing ran has failed; what a missing tool means.
+"""What all rings share: a run in which nothing ran has failed; what a missing tool means; real daemons.
 
 Does not live here: fixtures of one ring (its own conftest), doubles (``tests/doubles``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+from doubles.kubo import Kubo, kubo_daemon, kubo_program
 from needs import Need
 
 
 @pytest.fixture
 def need() -> Need:
     return Need()
+
+
+@pytest.fixture(scope="session")
+def ipfs_program() -> str:
+    """Kubo's ``ipfs``; built the first time."""
+    return kubo_program()
+
+
+@pytest.fixture
+def kubo(ipfs_program: str, tmp_path: Path) -> Iterator[Kubo]:
+    """A real daemon of this test alone: it may be hurt. It takes about two seconds."""
+    with kubo_daemon(ipfs_program, tmp_path / "kubo") as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def quiet_kubo(ipfs_program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubo]:
+    """A real daemon that the tests of one module share, and leave running."""
+    with kubo_daemon(ipfs_program, tmp_path_factory.mktemp("kubo")) as daemon:
+        yield daemon
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
