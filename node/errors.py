@@ -17,6 +17,7 @@
     - BadProposal           a proposal that does not open, or is not bound to where it came from
     - BadResult             what was handed over is not what won
     - PeerGone              the peer went away, or does not answer in time
+      - NotSpoken             the peer speaks none of the protocols it was asked for
     - BlobRefused           the peer says it will not serve this
   - ResourceError         this machine's; another machine, or a later moment, may do better
     - DriverUnavailable     an engine or a storage backend is missing or down
@@ -110,6 +111,10 @@ class BadResult(PeerError):
 
 class PeerGone(PeerError):
     """The peer disconnected, cannot be reached or does not answer in time."""
+
+
+class NotSpoken(PeerGone):
+    """The peer is there and speaks none of the protocols it was asked for."""
 
 
 class BlobRefused(PeerError):

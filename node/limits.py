@@ -34,6 +34,12 @@ WRITE_STALL_S = 15.0  # A peer that takes no byte for this long loses the connec
 MESSAGES_PER_S_PER_PEER = 2_000  # Sustained; a peer over it is disconnected (burst: 4 seconds' worth).
 SMALL_READS_PER_S = 8_000  # Of a connection: Yamux frames and bodies under 1 KiB. The same, with the same burst.
 ADDRESSES_PER_PEER_MAX = 8  # Further addresses of a peer are forgotten.
+PROTOCOL_STREAMS_PER_PEER = 32  # Of other protocols, served at once on a connection; further ones are reset.
+PROTOCOL_STALL_S = 30.0  # Who takes nothing on such a stream for this long loses the stream (``PeerGone``).
+PROTOCOL_IDLE_S = 600.0  # The same for who sends nothing while we wait.
+GUESTS_MAX = 64  # Connections of who does not speak our protocol; the one idle for longest makes room.
+GUESTS_PER_ADDRESS_MAX = 8  # The same, per IPv4 /24 or IPv6 /48; not for loopback.
+GUEST_IDLE_S = 600.0  # A guest's connection that nobody uses for this long is closed, unless it is we who want it.
 BOOK_PEERS_MAX = 1_024  # The address book forgets the peers it heard of longest ago.
 
 # --- jobs ---------------------------------------------------------------------------------------
@@ -46,6 +52,8 @@ ARG_BYTES_MAX = 16 * KiB  # Refused at submission.
 SPEC_BYTES_MAX = 256 * KiB  # A longer body is refused (413).
 INPUTS_MAX = 64  # Refused at submission.
 OUTPUTS_MAX = 64  # Refused at submission.
+INPUT_ENTRIES_MAX = 1_000_000  # Files and folders of an input that are listed or added up; with more it is not usable.
+INPUT_DEPTH_MAX = 128  # Folders inside each other. The same.
 URL_CHARS_MAX = 2_048  # Refused at submission.
 INLINE_INPUT_BYTES = 1 * MiB  # All inline files of a spec together. Refused at submission.
 INLINE_INPUT_FILES = 256  # Refused at submission.
@@ -112,3 +120,7 @@ JOBS_LISTED_BYTES = 16 * MiB  # Nor has it more than the newest jobs whose recor
 UPLOADS_PER_CLIENT = 4  # Further uploads at the same time are refused (429).
 UPLOADS_MAX = 32  # The same over all clients of a node.
 LISTINGS_CACHED_FILES = 100_000  # Lists of result files kept in memory, in files; the oldest list goes first.
+
+# --- ipfs -----------------------------------------------------------------------------------------
+BLOCK_BYTES_MAX = 2 * MiB  # A larger block is refused, as everywhere in IPFS.
+BLOCK_LINKS_MAX = 65_536  # A block with more links is refused; a folder of 2 MiB without shards has fewer.
