@@ -1,0 +1,1 @@
+"""IPFS: content by CID, as blocks that prove themselves, from whoever has them."""
