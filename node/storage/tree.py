@@ -1,0 +1,142 @@
+"""Files and folders of this machine, walked as if whoever made them meant harm.
+
+A walk goes from folder to folder by open descriptors and follows no link, so that nothing that is swapped meanwhile
+leads out of the tree; it opens no file, so that no pipe or device holds it up. Links and special files are seen and
+never counted. All of it blocks, and on a network filesystem that hangs it hangs with it: no call can be given up.
+Does not live here: which tree may be shown to whom (the drivers).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+
+from node import limits
+from node.errors import StorageError
+from node.storage.base import Entry
+
+_CHANGED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # What was there a moment ago, as a folder, is not.
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Anything that lies in a tree, links and special files too. ``path`` is relative to it; its root is ``""``."""
+
+    path: str  # bytes that are no UTF-8 stand as surrogates, as everywhere in Python
+    status: os.stat_result  # of itself, never of what a link leads to
+
+
+def usable(path: Path) -> bool:
+    """Whether a file or folder lies there that this process may read. ``path`` itself is no link.
+
+    False if nothing does. Raises StorageError for anything else, in words that fit behind a name.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            return False
+        raise StorageError(f"cannot be used: {error.strerror}") from error
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+        raise StorageError("is neither a folder nor a regular file")
+    if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0)):
+        raise StorageError("may not be read by this node")
+    return True
+
+
+def size(root: Path) -> int:
+    """Bytes of all regular files, holes included. Raises StorageError."""
+    return sum(found.status.st_size for found in walk(root) if stat.S_ISREG(found.status.st_mode))
+
+
+def listed(root: Path) -> tuple[Entry, ...]:
+    """Files and folders, the root included, sorted by path. Raises StorageError, also for a name that is no UTF-8."""
+    return tuple(sorted(_entries(root), key=attrgetter("path")))
+
+
+def walk(root: Path, most: int = limits.INPUT_ENTRIES_MAX) -> Iterator[Found]:
+    """The root and everything below it, each folder before what is in it, else in no order; ``most`` in all.
+
+    Raises StorageError, in words that fit behind a name: something cannot be read, changes meanwhile, or is too much.
+    """
+    for count, found in enumerate(_everything(root)):
+        if count >= most:
+            raise StorageError(f"holds more than {most} files and folders")
+        yield found
+
+
+def _entries(root: Path) -> Iterator[Entry]:
+    for found in walk(root):
+        mode = found.status.st_mode
+        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+            continue
+        if not _is_text(found.path):
+            raise StorageError(f"holds a name that is not UTF-8, and so none that a job can open: {_shown(found.path)}")
+        yield Entry(found.path, found.status.st_size if stat.S_ISREG(mode) else 0, is_folder=stat.S_ISDIR(mode))
+
+
+def _everything(root: Path) -> Iterator[Found]:
+    try:
+        status = root.lstat()
+        yield Found("", status)
+        if stat.S_ISDIR(status.st_mode):
+            yield from _in_folder(os.open(root, _OPEN), "", 1)
+    except OSError as error:
+        raise _problem("", error) from error
+
+
+def _in_folder(folder: int, prefix: str, depth: int) -> Iterator[Found]:
+    """What lies below an open folder, which is closed at the end: one descriptor for each level."""
+    try:
+        if depth > limits.INPUT_DEPTH_MAX:
+            raise StorageError(f"holds folders that lie more than {limits.INPUT_DEPTH_MAX} deep")
+        subfolders = []
+        for found in _directly_in(folder, prefix):
+            yield found
+            if stat.S_ISDIR(found.status.st_mode):
+                subfolders.append(found.path)
+        for path in subfolders:
+            yield from _in_folder(_opened(folder, path), f"{path}/", depth + 1)
+    finally:
+        os.close(folder)
+
+
+def _directly_in(folder: int, prefix: str) -> Iterator[Found]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                yield Found(prefix + entry.name, entry.stat(follow_symlinks=False))
+    except OSError as error:
+        raise _problem(prefix, error) from error
+
+
+def _opened(parent: int, path: str) -> int:
+    try:
+        return os.open(path.rpartition("/")[2], _OPEN, dir_fd=parent)
+    except OSError as error:
+        raise _problem(path, error) from error
+
+
+def _problem(path: str, error: OSError) -> StorageError:
+    what = _shown(path.rstrip("/")) or "it"
+    if error.errno in _CHANGED:
+        return StorageError(f"changed while it was read: {what} is no longer what it was")
+    return StorageError(f"cannot be read: {what}: {error.strerror}")
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(name: str) -> str:
+    return os.fsencode(name).decode(errors="backslashreplace")
