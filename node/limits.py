@@ -124,3 +124,6 @@ LISTINGS_CACHED_FILES = 100_000  # Lists of result files kept in memory, in file
 # --- ipfs -----------------------------------------------------------------------------------------
 BLOCK_BYTES_MAX = 2 * MiB  # A larger block is refused, as everywhere in IPFS.
 BLOCK_LINKS_MAX = 65_536  # A block with more links is refused; a folder of 2 MiB without shards has fewer.
+
+# --- inputs ---------------------------------------------------------------------------------------
+INPUT_ENTRY_BYTES = 4 * KiB  # What a cached file or folder takes of the cache's limit besides its bytes.
