@@ -59,6 +59,11 @@ INLINE_INPUT_BYTES = 1 * MiB  # All inline files of a spec together. Refused at 
 INLINE_INPUT_FILES = 256  # Refused at submission.
 ATOMS_MAX = 100_000  # Paths that a sharding pattern matches. Refused at submission.
 SHARDS_MAX = 10_000  # Refused at submission.
+SHARD_PATH_CHARS_MAX = 4_096  # Refused at submission.
+SHARD_PATHS_BYTES_MAX = 512 * KiB  # Of one shard: they travel in one frame. Refused at submission.
+SLOTS_MAX = 64  # Executions of one job under way on one node; the next is engaged when one ends.
+SHARDS_ACTIVE_PER_CLIENT = 20_000  # Of all jobs of a client under way. Further submissions are refused (429).
+SHARDS_ACTIVE_MAX = 40_000  # The same over all clients of a node.
 JOBS_ACTIVE_PER_CLIENT = 1_000  # Further submissions are refused (429) until one ends.
 JOBS_ACTIVE_MAX = 4_000  # The same over all clients of a node.
 SPECS_ACTIVE_BYTES_PER_CLIENT = 16 * MiB  # Of all specs of jobs under way. The same.
@@ -80,6 +85,11 @@ MODULE_FETCHES_MAX = 16  # Modules on their way here, one for each requester; fu
 MODULE_FETCH_S = 300.0  # A module that takes longer fails its run.
 INLINE_FILES_MAX = 1_024  # Results of more files do not, however small they are.
 INLINE_BYTES_MAX = 64 * KiB  # Results up to this travel in the control frame.
+
+# --- inputs over http -----------------------------------------------------------------------------
+FETCH_CONNECT_S = 10.0  # A server that cannot be reached within this cannot be had.
+FETCH_ANSWER_S = 30.0  # The same of one that has not begun to answer.
+FETCH_STALL_S = 30.0  # The same of one that sends no byte for this long.
 
 # --- results ------------------------------------------------------------------------------------
 RESULT_FILES_MAX = 100_000  # An execution with more files fails; a manifest with more is refused.
