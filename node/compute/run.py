@@ -28,9 +28,9 @@ from node.identity import Identity
 from node.messages import Failed, Offer, Proposed
 from node.model import EXIT_CODE, DirHash, ExecutionId, FailureCode, JobId, JobSpec, PeerId, cut
 from node.removal import remove
+from node.room import need_room
 from node.storage.sources import Sources
 from node.turns import Turns
-from node.vault.room import need_room
 from node.verifier.dirhash import hash_tree
 from node.verifier.proposal import Statement, seal, sealing_key_for
 

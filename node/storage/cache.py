@@ -23,8 +23,8 @@ import trio
 
 from node.ambient import Offload
 from node.errors import NoRoom, OperatorError, StorageError
+from node.room import need_room
 from node.storage.kept_inputs import Entry, KeptInputs
-from node.vault.room import need_room
 
 log = logging.getLogger("quorate.storage")
 

@@ -129,14 +129,14 @@ def _settled(path: Path, bytes_max: int) -> int:
 
 
 def _walked(top: Path) -> Iterator[tuple[os.stat_result, str]]:
-    yield os.lstat(top), os.fspath(top)
-    waiting = [os.fspath(top)] if top.is_dir() and not top.is_symlink() else []
+    waiting = [os.fspath(top)]
     while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                yield entry.stat(follow_symlinks=False), entry.path
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
+        path = waiting.pop()
+        found = os.lstat(path)
+        yield found, path
+        if stat.S_ISDIR(found.st_mode):
+            with os.scandir(path) as entries:
+                waiting.extend(entry.path for entry in entries)
 
 
 def _synced(path: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from node import limits
 from node.errors import InvalidModule, NoRoom, OperatorError, TooLarge
 from node.model import Sha256
-from node.vault.room import need_room
+from node.room import need_room
 
 _MAGIC = b"\0asm\x01\0\0\0"
 

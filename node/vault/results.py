@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from node.errors import NoRoom, NotFound, OperatorError
 from node.journal.records import JobRecord
-from node.vault.room import need_room
+from node.room import need_room
 
 _PARTIAL = ".partial-"
 _PEEK_BYTES = 64

@@ -4,68 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import random
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import trio
-import trio.testing
+from doubles.inputcaches import SLACK, Source, cache_in, guarded, left_in, partials, settled, used
 
 from node import limits
-from node.ambient import inline
 from node.errors import NoRoom, OperatorError, StorageError
-from node.storage.cache import InputCache
-
-SLACK = 8 * limits.INPUT_ENTRY_BYTES
-GUARD_S = 60
-
-
-def cache_in(folder, bytes_max=1_000_000 + SLACK):
-    return InputCache(folder / "inputs", bytes_max, inline)
-
-
-def left_in(folder):
-    """Names in the cache's folder, without sizes and numbers."""
-    return sorted(path.name[:8] for path in (folder / "inputs").iterdir())
-
-
-def partials(folder):
-    return [path for path in (folder / "inputs").iterdir() if path.name.startswith(".")]
-
-
-class Source:
-    """Fetches that are counted, and can be held up."""
-
-    def __init__(self, content=b"content", held_up=False):
-        self.content = content
-        self.fetches = 0
-        self.gate = trio.Event()
-        if not held_up:
-            self.gate.set()
-
-    async def __call__(self, path):
-        self.fetches += 1
-        path.write_bytes(self.content[:3])
-        await self.gate.wait()
-        path.write_bytes(self.content)
-
-
-async def used(cache, key, fetch, size=100):
-    async with cache.held(key, size, fetch) as path:
-        return path.read_bytes()
-
-
-def guarded(main, *args):
-    async def run():
-        with trio.fail_after(GUARD_S):
-            return await main(*args)
-
-    return trio.run(run)
-
-
-async def settled():
-    await trio.testing.wait_all_tasks_blocked()
 
 
 def test_an_input_is_fetched_once_and_found_again(tmp_path):
@@ -351,47 +297,3 @@ def test_a_folder_that_cannot_be_used_is_the_operators(tmp_path):
     (tmp_path / "inputs").write_bytes(b"a file")
     with pytest.raises(OperatorError, match="inputs"):
         cache_in(tmp_path)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_no_storm_of_cancels_leaves_half_an_input_or_loses_a_byte_of_the_books(tmp_path, seed):
-    """Forty executions over six inputs in a cache that takes three, each cancelled at any moment or never."""
-    chance = random.Random(seed)
-    content = {key: key.encode() * 300_000 for key in "abcdef"}
-
-    async def fetch(key, fails, path):
-        with path.open("wb") as file:
-            for start in range(0, 300_000, 60_000):
-                file.write(content[key][start : start + 60_000])
-                file.flush()
-                await trio.sleep(chance.random() / 200)
-        if fails:
-            raise StorageError("nobody has it")
-
-    async def execution(cache, ends):
-        key = chance.choice("abcdef")
-        await trio.sleep(chance.random() / 50)
-        with trio.move_on_after(chance.choice([0.001, 0.01, 0.02, GUARD_S])):
-            try:
-                async with cache.held(key, 300_000, partial(fetch, key, chance.random() < 0.1)) as path:
-                    await trio.sleep(chance.random() / 100)
-                    assert path.read_bytes() == content[key]
-                ends.append("read")
-            except StorageError:
-                ends.append("failed")
-            except NoRoom:
-                ends.append("full")
-
-    async def main():
-        cache, ends = cache_in(tmp_path), []
-        async with trio.open_nursery() as nursery:
-            for _ in range(40):
-                nursery.start_soon(execution, cache, ends)
-        assert "read" in ends
-        assert partials(tmp_path) == []
-        await cache.need_room(1_000_000)  # Nothing is in use, nothing reserved.
-        for key in "abcdef":
-            assert await used(cache, key, partial(fetch, key, False), 300_000) == content[key]
-        assert sum(cache_in(tmp_path).has(key) for key in "abcdef") == sum(cache.has(key) for key in "abcdef") == 3
-
-    guarded(main)

@@ -8,9 +8,9 @@ import pytest
 
 from node import limits
 from node.errors import NoRoom
+from node.room import need_room
 from node.vault.modules import Modules
 from node.vault.results import Results
-from node.vault.room import need_room
 
 
 def test_what_would_use_up_the_reserve_does_not_fit(tmp_path):
