@@ -134,6 +134,11 @@ LISTINGS_CACHED_FILES = 100_000  # Lists of result files kept in memory, in file
 # --- ipfs -----------------------------------------------------------------------------------------
 BLOCK_BYTES_MAX = 2 * MiB  # A larger block is refused, as everywhere in IPFS.
 BLOCK_LINKS_MAX = 65_536  # A block with more links is refused; a folder of 2 MiB without shards has fewer.
+BITSWAP_MESSAGE_BYTES_MAX = 4 * MiB  # A longer message ends the connection; the specification's limit.
+BITSWAP_UNASKED_BYTES_MAX = 512 * KiB  # The same, of a peer of whom we want no block: 10,000 wants.
+BITSWAP_CID_BYTES_MAX = 168  # A message that names a longer CID is malformed; as in Kubo.
+BITSWAP_FIELDS_MAX = 16_384  # A message of more fields is malformed.
+BITSWAP_WANTS_READ = 4_096  # Of a message; further wants in it are not read. Peers repeat themselves.
 
 # --- inputs ---------------------------------------------------------------------------------------
 INPUT_ENTRY_BYTES = 4 * KiB  # What a cached file or folder takes of the cache's limit besides its bytes.

@@ -21,6 +21,9 @@ Shard = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 _T = TypeVar("_T")
 
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+Slots = Annotated[int, msgspec.Meta(ge=1, le=limits.SLOTS_MAX)]
+ShardPath = Annotated[str, msgspec.Meta(max_length=limits.SHARD_PATH_CHARS_MAX, pattern=r"\A/[^\x00]*\Z")]
+SourceName = Annotated[str, msgspec.Meta(max_length=64, pattern=r"\A[a-z0-9_]*\Z")]
 
 
 class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,9 +60,11 @@ class Offer(_Message, frozen=True, tag="offer"):
 
 
 class Bid(_Message, frozen=True, tag="bid"):
-    """Compute to requester: I would."""
+    """Compute to requester: I would, ``slots`` executions at once. ``holds``: there is nothing to fetch for it."""
 
     job: Hex32
+    slots: Slots = 1
+    holds: bool = False
 
 
 class Decline(_Message, frozen=True, tag="decline"):
@@ -71,23 +76,28 @@ class Decline(_Message, frozen=True, tag="decline"):
 
 
 class Accept(_Message, frozen=True, tag="accept"):
-    """Requester to a chosen bidder: please do, under this execution id."""
+    """Requester to a chosen bidder: please do, under this execution id.
+
+    ``paths`` is what the shard sees of the inputs, as guest paths; None: all of them.
+    """
 
     job: Hex32
     shard: Shard
     execution: Hex32
+    paths: Annotated[tuple[ShardPath, ...], msgspec.Meta(min_length=1, max_length=limits.ATOMS_MAX)] | None = None
 
 
 class BidRejected(_Message, frozen=True, tag="bid_rejected"):
-    """Requester to a bidder that was not chosen."""
+    """Requester to a bidder: you were not chosen, or the job is over."""
 
     job: Hex32
 
 
 class Started(_Message, frozen=True, tag="started"):
-    """Compute to requester: the workload is running."""
+    """Compute to requester: the workload is running. ``sources``: which driver served each input, "" for none."""
 
     execution: Hex32
+    sources: Annotated[tuple[SourceName, ...], msgspec.Meta(max_length=limits.INPUTS_MAX)] = ()
 
 
 class Proposed(_Message, frozen=True, tag="proposed"):

@@ -187,6 +187,7 @@ class Deal(_Document, frozen=True, kw_only=True):
     confidence: Annotated[int, msgspec.Meta(ge=0, le=limits.CONCURRENCY_MAX)] | None = None
     min_bids: Annotated[int, msgspec.Meta(ge=0, le=limits.MIN_BIDS_MAX)] = 0
     bid_window_s: Annotated[float, msgspec.Meta(gt=0, le=limits.BID_WINDOW_S_MAX)] = 10.0
+    holders_first: bool = True  # nodes that need to fetch nothing are chosen before others
 
     @property
     def bids_needed(self) -> int:
@@ -213,10 +214,17 @@ class JobSpec(_Document, frozen=True, kw_only=True):
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=limits.TIMEOUT_S_MAX)] = 600.0
 
 
+# What each shard sees: guest paths such as ``/inputs/a.txt``. Frozen at submission; a job without sharding has none.
+Plan = tuple[tuple[str, ...], ...]
+
+
 class Draw(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who was chosen among whom, by which salt (hex of 32 random bytes, drawn after the bids were in)."""
+    """What every shard's nodes follow from (``node.verifier.draw``): who bid, who of them said that it holds the data,
+    and a salt (hex of 32 random bytes, drawn after the bids were in).
+    """
 
     bidders: tuple[PeerName, ...]  # sorted
+    holders: tuple[PeerName, ...] = ()  # sorted, some of the bidders; none when ``Deal.holders_first`` is false
     salt: Hex64
     chosen: tuple[PeerName, ...]  # in the order of the draw
 

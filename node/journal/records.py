@@ -1,7 +1,8 @@
 """What the journal keeps of a job: the disk's own structs, version 1.
 
-A record is a whole snapshot, written at each durable transition (submitted, drawn, verdict, ended), with the events
-since the last one. Peers' words in it are already cut (``model.cut``).
+A job is one ``JobRecord``, written when its phase changes, and one ``ShardRecord`` for each shard that has begun,
+written when that shard changes; a shard without one is waiting, or never began because its job ended before. Peers'
+words in them are already cut (``model.cut``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from node.model import ClientId, Draw, ExecutionId, JobId, JobSpec, PeerId
 JobState = Literal["bidding", "running", "handing_over", "completed", "not_verified", "failed", "cancelled"]
 TERMINAL: frozenset[str] = frozenset({"completed", "not_verified", "failed", "cancelled"})
 
-# Why a job failed. Closed, shown to users, stable.
+ShardState = Literal["waiting", "running", "handing_over", "completed", "not_verified", "failed", "cancelled"]
+
+# Why a job or a shard failed. Closed, shown to users, stable.
 JobFailureCode = Literal[
     "bids",  # fewer bids than the deal needs by the end of the bid window
     "executions",  # no execution gave a proposal
@@ -51,6 +54,8 @@ class Answer(_Record, frozen=True, kw_only=True):
     peer: PeerId
     code: str | None = None
     reason: str = ""
+    slots: int = 1  # executions that it would run at once
+    holds: bool = False  # it needs to fetch nothing
 
 
 class ExecutionRecord(_Record, frozen=True, kw_only=True):
@@ -59,12 +64,13 @@ class ExecutionRecord(_Record, frozen=True, kw_only=True):
     execution: ExecutionId
     shard: int
     peer: PeerId
-    state: Literal["accepted", "running", "proposed", "failed"]
+    state: Literal["waiting", "accepted", "running", "proposed", "failed"]  # waiting: drawn, its turn has not come
     hash: str | None = None  # ``h1:…`` that it proposed; "" for a proposal that did not open
     code: str | None = None  # why it failed (model.FailureCode)
     reason: str = ""
     agreed: bool | None = None  # after the verdict: with the winning group or not
     lied: str | None = None  # it won the vote and handed over something else: what
+    sources: tuple[str, ...] = ()  # which driver served each input, as the node says; "" for one it does not see
 
 
 class Group(_Record, frozen=True, kw_only=True):
@@ -94,11 +100,44 @@ class ResultsRecord(_Record, frozen=True, kw_only=True):
     exit_code: int | None = None
 
 
+class ShardResults(_Record, frozen=True, kw_only=True):
+    """What won a shard and is kept."""
+
+    hash: str  # of its files under their own names, as voted on
+    files: int
+    bytes: int
+    peer: PeerId  # who handed it over
+    exit_code: int | None = None
+
+
 class Failure(_Record, frozen=True, kw_only=True):
-    """Why a job failed, for people."""
+    """Why a job or a shard failed, for people."""
 
     code: JobFailureCode
     reason: str
+
+
+class ShardRecord(_Record, frozen=True, kw_only=True):
+    """One shard of a job. Votes are counted, winners asked and results kept for each shard by itself."""
+
+    shard: int
+    state: ShardState = "waiting"
+    executions: tuple[ExecutionRecord, ...] = ()  # one for each node that was drawn, in the order of the draw
+    verdict: VerdictRecord | None = None
+    failure: Failure | None = None
+    results: ShardResults | None = None
+
+
+class Tally(_Record, frozen=True, kw_only=True):
+    """How many shards of a job are in which state."""
+
+    waiting: int = 0
+    running: int = 0
+    handing_over: int = 0
+    completed: int = 0
+    not_verified: int = 0
+    failed: int = 0
+    cancelled: int = 0
 
 
 class JobEvent(_Record, frozen=True, kw_only=True):
@@ -109,6 +148,7 @@ class JobEvent(_Record, frozen=True, kw_only=True):
     kind: EventKind
     peer: PeerId | None = None
     execution: ExecutionId | None = None
+    shard: int | None = None  # None: of the whole job
     text: str = ""
 
 
@@ -122,6 +162,9 @@ class JobRecord(_Record, frozen=True, kw_only=True):
     spec_sha256: str
     submitted_at: float
     deadline: float  # by when it has ended, whatever happens
+    shards: int = 1
+    plan_sha256: str | None = None  # of the plan's canonical JSON; None without sharding
+    tally: Tally = Tally(waiting=1)
     state: JobState = "bidding"
     answers: tuple[Answer, ...] = ()  # in the order they came
     draw: Draw | None = None
@@ -129,6 +172,7 @@ class JobRecord(_Record, frozen=True, kw_only=True):
     verdict: VerdictRecord | None = None
     failure: Failure | None = None
     results: ResultsRecord | None = None
+    reason: str = ""  # why it is not completed, in a line
     ended_at: float | None = None
 
     @property

@@ -16,8 +16,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from node.journal.records import Answer, ExecutionRecord, JobRecord, VerdictRecord
-from node.model import Draw, Hex32, Hex64, JobSpec, PeerId, PeerName, Reason
+from node.journal.records import Answer, ExecutionRecord, JobRecord, ShardRecord, VerdictRecord
+from node.model import Draw, Hex32, Hex64, JobSpec, PeerId, PeerName, Plan, Reason
 from node.verifier.manifest import PREFIX, Manifest
 from node.verifier.proposal import H1, SignedProposal
 from node.verifier.vote import resolved
@@ -121,18 +121,20 @@ class InTotoStatement(_Part, frozen=True, kw_only=True):
 class Facts:
     """What a receipt is made from."""
 
-    record: JobRecord  # drawn, every execution ended, with a verdict that has a winner
-    proposals: tuple[SignedProposal, ...]  # those that opened, each of an execution of the record
-    manifest: Manifest
-    source: PeerId  # who handed the files over
+    record: JobRecord  # drawn
+    shards: tuple[ShardRecord, ...]  # those that began, in order, all settled; at least one of them is kept
+    plan: Plan | None  # None: one shard that sees all inputs whole
+    proposals: tuple[SignedProposal, ...]  # those that opened, each of an execution of the shards
+    manifest: Manifest  # of all files that are kept, by their names in the vault: ``per_shard/<index>/…`` when several
     finished_at: float  # seconds since 1970-01-01 UTC
 
 
 def stated(requester: PeerId, facts: Facts) -> InTotoStatement:
     """The document in the words of ``requester``."""
-    record = facts.record
+    record, (shard, *_) = facts.record, facts.shards
     assert record.draw is not None
-    assert record.verdict is not None
+    assert shard.verdict is not None
+    assert shard.results is not None
     signed = {proposal.statement.execution: proposal for proposal in facts.proposals}
     return InTotoStatement(
         subject=subjects_of(facts.manifest),
@@ -146,10 +148,10 @@ def stated(requester: PeerId, facts: Facts) -> InTotoStatement:
             rule=rule_of(record.spec),
             answers=tuple(map(_reply, record.answers)),
             draw=record.draw,
-            executions=tuple(_run(run, signed.get(run.execution)) for run in record.executions),
-            verdict=_outcome(record.verdict),
+            executions=tuple(_run(run, signed.get(run.execution)) for run in shard.executions),
+            verdict=_outcome(shard.verdict),
             manifest=facts.manifest.h1(),
-            source=facts.source,
+            source=shard.results.peer,
         ),
     )
 

@@ -16,13 +16,14 @@ from node import limits
 from node.ambient import Ambient
 from node.errors import BadResult, BlobRefused, MalformedMessage, NoRoom, PeerGone
 from node.identity import Identity
-from node.model import PeerId, cut
+from node.journal.records import ResultsRecord
+from node.model import cut
 from node.receipt.sign import make
 from node.receipt.statement import Facts
 from node.requester.handover import HandOvers, Incoming
 from node.requester.life import CannotKeep, Ended, Event, Fetch, HandingOver, Kept, Lied, NotHandedOver
 from node.requester.live import LiveJob
-from node.requester.record import record_of
+from node.requester.record import record_of, shard_of
 
 log = logging.getLogger("quorate.requester")
 
@@ -68,7 +69,7 @@ class Deliveries:
                 live.incoming = await self._hand_overs.begin(live.base)
             with trio.fail_after(_share_s(live, state)):
                 results = await self._hand_overs.fetch(live.incoming, order)
-            receipt = await self._receipt(live, state, live.incoming, order.peer)
+            receipt = await self._receipt(live, state, live.incoming, results)
         except (BadResult, MalformedMessage) as error:
             log.warning("liar", extra={"job": live.job, "peer": order.peer, "what": str(error)})
             self._feed(live, Lied(order.peer, cut(str(error))), None)
@@ -81,13 +82,14 @@ class Deliveries:
         else:
             self._feed(live, Kept(results), receipt)
 
-    async def _receipt(self, live: LiveJob, state: HandingOver, incoming: Incoming, source: PeerId) -> bytes:
+    async def _receipt(self, live: LiveJob, state: HandingOver, incoming: Incoming, kept: ResultsRecord) -> bytes:
         assert incoming.manifest is not None
         facts = Facts(
             record=record_of(live.base, state, 0.0),
+            shards=(shard_of(record_of(live.base, state, 0.0), kept),),
+            plan=None,
             proposals=tuple(state.proposals.values()),
             manifest=incoming.manifest,
-            source=source,
             finished_at=self._ambient.now(),
         )
         return await self._ambient.offload(make, self._identity, facts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
@@ -11,10 +11,11 @@ import trio
 from node import limits
 from node.ambient import Ambient
 from node.errors import Conflict, InvalidSpec, NotFound, TooMany
-from node.journal.records import JobEvent, JobRecord
+from node.journal.records import JobEvent, JobRecord, ShardRecord, ShardState
 from node.model import ClientId, JobId, JobSpec, Sha256
 from node.requester.life import CancelAsked
 from node.requester.live import LiveJob
+from node.requester.record import shard_of
 from node.requester.role import Keeping, Requester
 from node.spec import canonical, sha256_of
 
@@ -75,6 +76,14 @@ class JobDesk:
         if record is None or record.client != client:
             raise NotFound(f"no job {name!r}")
         return record
+
+    async def shards(
+        self, client: ClientId, name: str, *, after: int = -1, limit: int, states: Collection[ShardState] = ()
+    ) -> tuple[ShardRecord, ...]:
+        """See Jobs."""
+        record = await self.find(client, name)
+        found = (shard_of(record, record.results),)
+        return tuple(shard for shard in found if shard.shard > after and (not states or shard.state in states))[:limit]
 
     async def recent(self, client: ClientId, limit: int) -> tuple[JobRecord, ...]:
         """See Jobs."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from node.journal.records import JobEvent, JobRecord
+from node.journal.records import JobEvent, JobRecord, ShardRecord, ShardState
 from node.model import ClientId, JobSpec
 
 
@@ -21,6 +21,14 @@ class Jobs(Protocol):
 
     async def find(self, client: ClientId, name: str) -> JobRecord:
         """The job as it is now."""
+
+    async def shards(
+        self, client: ClientId, name: str, *, after: int = -1, limit: int, states: Collection[ShardState] = ()
+    ) -> tuple[ShardRecord, ...]:
+        """Shards with a number > ``after``, in order, at most ``limit``; only those in ``states``, if any are named.
+
+        A shard that has not begun is there too: ``waiting``, or as its job ended.
+        """
 
     async def recent(self, client: ClientId, limit: int) -> tuple[JobRecord, ...]:
         """The client's jobs, newest first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from node.journal.records import JobRecord
+from node.journal.records import JobRecord, ResultsRecord, ShardRecord, ShardResults
 from node.requester.life import Bidding, Ended, HandingOver, Running, State
 
 
@@ -38,3 +38,20 @@ def record_of(base: JobRecord, state: State, at: float) -> JobRecord:
                 results=state.results,
                 ended_at=at,
             )
+
+
+def shard_of(record: JobRecord, kept: ResultsRecord | None) -> ShardRecord:
+    """The one shard of a job."""
+    results = None
+    if kept is not None:
+        results = ShardResults(
+            hash=kept.hash, files=kept.files, bytes=kept.bytes, peer=kept.peer, exit_code=kept.exit_code
+        )
+    return ShardRecord(
+        shard=0,
+        state="waiting" if record.state == "bidding" else record.state,
+        executions=record.executions,
+        verdict=record.verdict,
+        failure=record.failure,
+        results=results,
+    )

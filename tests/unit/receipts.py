@@ -10,7 +10,7 @@ from nacl.signing import SigningKey
 
 from node import spec
 from node.identity import Identity
-from node.journal.records import Answer, ExecutionRecord, Group, JobRecord, VerdictRecord
+from node.journal.records import Answer, ExecutionRecord, Group, JobRecord, ShardRecord, ShardResults, VerdictRecord
 from node.model import ClientId, Deal, DirHash, ExecutionId, JobId, JobSpec, PeerId, Sha256, WasmEngine
 from node.receipt.statement import Facts
 from node.verifier.base import Verifier
@@ -100,7 +100,21 @@ def finished(job: JobSpec, votes: tuple[str, ...], files: Mapping[str, bytes] = 
     )
     proposals = tuple(signed(record, run, run.hash) for run in runs if run.hash)
     source = next(run.peer for run in runs if run.hash == verdict.hash)
-    return Facts(record=record, proposals=proposals, manifest=manifest, source=source, finished_at=1_700_000_001.5)
+    shard = ShardRecord(
+        shard=0,
+        state="completed",
+        executions=record.executions,
+        verdict=record.verdict,
+        results=ShardResults(hash=verdict.hash, files=len(files), bytes=9, peer=source, exit_code=0),
+    )
+    return Facts(
+        record=record,
+        shards=(shard,),
+        plan=None,
+        proposals=proposals,
+        manifest=manifest,
+        finished_at=1_700_000_001.5,
+    )
 
 
 def _bid(peer: PeerId) -> Answer:
