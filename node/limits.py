@@ -134,6 +134,15 @@ LISTINGS_CACHED_FILES = 100_000  # Lists of result files kept in memory, in file
 # --- ipfs -----------------------------------------------------------------------------------------
 BLOCK_BYTES_MAX = 2 * MiB  # A larger block is refused, as everywhere in IPFS.
 BLOCK_LINKS_MAX = 65_536  # A block with more links is refused; a folder of 2 MiB without shards has fewer.
+DAG_ENTRIES_MAX = 100_000  # Files and folders under a CID; with more it is refused. So are blocks of its folders.
+DAG_NAME_BYTES_MAX = 255  # What Linux filesystems take; a longer name is refused.
+DAG_PATH_BYTES_MAX = 1 * KiB  # The same for a path.
+DAG_FOLDERS_DEEP_MAX = 64  # Folders inside each other; with more it is refused.
+DAG_FILE_DEPTH_MAX = 32  # Blocks on the way to a file's bytes. The same.
+DAG_PART_BYTES_MIN = 1 * KiB  # A file with smaller parts on average, and more than BLOCK_LINKS_MAX, is refused.
+DAG_PENDING_MAX = 262_144  # Links met and not yet followed. The same.
+FETCH_AHEAD_BYTES = 32 * MiB  # Blocks of one input asked for before they are needed.
+FETCH_AHEAD_BLOCKS = 256  # The same.
 BITSWAP_MESSAGE_BYTES_MAX = 4 * MiB  # A longer message ends the connection; the specification's limit.
 BITSWAP_UNASKED_BYTES_MAX = 512 * KiB  # The same, of a peer of whom we want no block: 10,000 wants.
 BITSWAP_CID_BYTES_MAX = 168  # A message that names a longer CID is malformed; as in Kubo.
