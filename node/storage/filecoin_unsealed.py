@@ -2,17 +2,22 @@
 
 The template is Jinja2 over ``cid``; Go's ``{{.Cid}}`` and ``{{.CID}}`` are read as the same. Nothing is copied and
 nothing is written. The literal text before the first expression fixes the folder that no CID may lead out of.
+
+The copy itself may be one link, as sealing software makes them: if the owner of its folder, this process's user or root
+made it, it may lead to a file or folder anywhere but the node's own data folder, ``/``, ``/proc``, ``/sys`` and
+``/dev``. Links inside a copy lead nowhere out of it. Devices inside a copy, which root alone can make, would be opened
+by a job: a network share is mounted ``nodev``.
+Does not live here: walking (``tree``), whether bytes give their CID (``confirmed``), the way to IPFS (``combo``).
 """
 
 from __future__ import annotations
 
 import os
 import re
-import stat
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from operator import attrgetter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import jinja2
 import jinja2.meta
@@ -21,28 +26,41 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from node.ambient import Offload
 from node.errors import BadTemplate, StorageError
 from node.model import CidInput, PeerId
+from node.storage import tree
 from node.storage.base import Entry, Prepared
 
 _GO_FIELD = re.compile(r"\{\{-?\s*\.(\w+)\s*-?\}\}")
 _SAMPLE = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
 _FLAG = "--filecoin-unsealed-path"
+_NEVER = tuple(map(Path, ("/proc", "/sys", "/dev")))  # What no copy is; ``/`` and the data folder are refused too.
 # What an expression can raise over a name that its author did not think of, as in ``cid.index("-")``.
 _OF_TEMPLATES = (jinja2.TemplateError, ValueError, TypeError, LookupError, ArithmeticError)
 
+_T = TypeVar("_T")
+
 
 class FilecoinUnsealed:
-    """Storage over unsealed copies. Raises BadTemplate for a template that cannot be used."""
+    """Storage over unsealed copies, never of ``private``. Raises BadTemplate for a template that cannot be used."""
 
     name = "filecoin_unsealed"
 
-    def __init__(self, template: str, offload: Offload) -> None:
+    def __init__(self, template: str, offload: Offload, private: Path | None = None) -> None:
         self._template = _parsed(template)
         self._prefix = _fixed_prefix(template)
         self._offload = offload
+        self._never = _NEVER if private is None else (*_NEVER, _real(private))
+        real = _real(self.folder)
+        if any(real.is_relative_to(place) for place in self._never):
+            raise BadTemplate(f"{_FLAG} {template!r}: keep copies elsewhere, {self.folder} is no place for data")
         try:
             self.path_of(_SAMPLE)
         except StorageError as error:
             raise BadTemplate(f"{_FLAG} {template!r}: {error}") from error
+
+    @property
+    def folder(self) -> Path:
+        """What all copies lie below."""
+        return Path(self._prefix)
 
     def path_of(self, cid: str) -> Path:
         """The path that the template gives for a CID. Raises StorageError when that lies outside the fixed folder."""
@@ -59,11 +77,11 @@ class FilecoinUnsealed:
 
     async def has(self, ref: CidInput) -> bool:
         """See Storage."""
-        return await self._offload(_exists, self.path_of(ref.cid))
+        return await self._copy(ref) is not None
 
     async def size(self, ref: CidInput) -> int:
         """See Storage."""
-        return await self._offload(_size, self.path_of(ref.cid))
+        return await self._read(ref, tree.size)
 
     async def to_fetch(self, ref: CidInput) -> int:
         """See Storage: nothing is fetched."""
@@ -71,16 +89,67 @@ class FilecoinUnsealed:
         return 0
 
     async def list(self, ref: CidInput) -> tuple[Entry, ...]:
-        """See Storage."""
-        return await self._offload(_listed, self.path_of(ref.cid))
+        """See Storage: files and folders; links and special files are left out."""
+        return await self._read(ref, tree.listed)
 
     @asynccontextmanager
     async def prepared(self, ref: CidInput, origin: PeerId) -> AsyncIterator[Prepared]:
-        """See Storage: the path itself."""
+        """See Storage: the path itself, or where it leads if it is a link."""
+        copy = await self._copy(ref)
+        if copy is None:
+            raise StorageError(f"the unsealed copy of {ref.cid} is no longer here")
+        yield Prepared(copy, self.name)
+
+    async def _copy(self, ref: CidInput) -> Path | None:
         path = self.path_of(ref.cid)
-        if not await self._offload(_exists, path):
-            raise StorageError(f"the unsealed copy of {ref.cid} is no longer at {path}")
-        yield Prepared(path, self.name)
+        with _said_of(ref):
+            return await self._offload(_found, path, self._never)
+
+    async def _read(self, ref: CidInput, look: Callable[[Path], _T]) -> _T:
+        copy = await self._copy(ref)
+        if copy is None:
+            raise StorageError(f"no unsealed copy of {ref.cid} is here")
+        with _said_of(ref):
+            return await self._offload(look, copy)
+
+
+@contextmanager
+def _said_of(ref: CidInput) -> Iterator[None]:
+    try:
+        yield
+    except StorageError as error:
+        raise StorageError(f"the unsealed copy of {ref.cid} {error}") from error
+
+
+def _found(path: Path, never: tuple[Path, ...]) -> Path | None:
+    """Where the copy lies, without a link at its end; None if there is none."""
+    copy = _led(path)
+    if not tree.usable(copy):
+        if copy is not path:
+            raise StorageError("is a link that leads nowhere")
+        return None
+    real = _real(copy)
+    if any(real.is_relative_to(place) or place.is_relative_to(real) for place in never):
+        raise StorageError("is no data: it lies among this machine's own files, or around them")
+    return copy
+
+
+def _led(path: Path) -> Path:
+    """The path, or where the one link that it may be leads to."""
+    try:
+        target = path.parent / os.readlink(path)
+        owner, allowed = path.lstat().st_uid, {0, os.geteuid(), path.parent.stat().st_uid}
+    except OSError:  # No link; if it is worse than that, whoever opens it says so.
+        return path
+    if owner not in allowed:
+        raise StorageError("is a link of somebody who does not own the folder of copies")
+    if os.path.islink(target):
+        raise StorageError("is a link to another link")
+    return _real(target)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # ``Path.resolve`` raises on loops.
 
 
 def _parsed(template: str) -> jinja2.Template:
@@ -113,65 +182,3 @@ def _fixed_prefix(template: str) -> str:
             f"{_FLAG} {template!r}: it must begin with an absolute folder, as in '/var/lib/data/{{{{ cid }}}}'"
         )
     return os.path.normpath(folder)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise StorageError(f"{path} cannot be used: {error.strerror}") from error
-    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-        raise StorageError(f"{path} is neither a folder nor a regular file")
-    if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0)):
-        raise StorageError(f"{path} may not be read by this node")
-    return True
-
-
-def _size(path: Path) -> int:
-    """Sum of the sizes of regular files; links are not followed, except that the copy itself may be one."""
-    try:
-        if not path.is_dir():
-            return path.stat().st_size
-        return sum(size for folder in _folders(path) for size in _sizes(folder))
-    except OSError as error:
-        raise StorageError(f"{error.filename or path} cannot be read: {error.strerror}") from error
-
-
-def _listed(path: Path) -> tuple[Entry, ...]:
-    """The tree, links left out, except that the copy itself may be one."""
-    try:
-        if not path.is_dir():
-            return (Entry("", path.stat().st_size, is_folder=False),)
-        entries = [Entry("", 0, is_folder=True)]
-        for folder in _folders(path):
-            entries += _entries(folder, os.path.relpath(folder, path))
-    except OSError as error:
-        raise StorageError(f"{error.filename or path} cannot be read: {error.strerror}") from error
-    return tuple(sorted(entries, key=attrgetter("path")))
-
-
-def _entries(folder: str, relative: str) -> Iterator[Entry]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            path = entry.name if relative == "." else f"{relative}/{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                yield Entry(path, 0, is_folder=True)
-            elif entry.is_file(follow_symlinks=False):
-                yield Entry(path, entry.stat(follow_symlinks=False).st_size, is_folder=False)
-
-
-def _folders(root: Path) -> Iterator[str]:
-    waiting = [os.fspath(root)]
-    while waiting:
-        folder = waiting.pop()
-        yield folder
-        with os.scandir(folder) as entries:
-            waiting.extend(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
-
-
-def _sizes(folder: str) -> list[int]:
-    with os.scandir(folder) as entries:
-        files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
-        return [entry.stat(follow_symlinks=False).st_size for entry in files]
