@@ -22,6 +22,7 @@
   - ResourceError         this machine's; another machine, or a later moment, may do better
     - DriverUnavailable     an engine or a storage backend is missing or down
     - StorageError          the data is there and cannot be used
+      - Unconfirmed           the data is here and does not give its CID
     - NoRoom                a limit of this node is reached
   - OperatorError         the configuration's; stops ``serve`` before it starts
     - BadTemplate           ``--filecoin-unsealed-path`` does not parse or names an unknown field
@@ -131,6 +132,10 @@ class DriverUnavailable(ResourceError):
 
 class StorageError(ResourceError):
     """The data cannot be used as it lies there."""
+
+
+class Unconfirmed(StorageError):
+    """Bytes that were to be checked do not give the CID that they go by."""
 
 
 class NoRoom(ResourceError):
