@@ -1,0 +1,103 @@
+"""How inputs are cut into shards: which of their paths a pattern selects, and batches of those. Pure.
+
+Made once, when a job is submitted, and kept with it, so that nodes never disagree on it. Does not live here: what a
+pattern means (``node.glob``), who lists the inputs (``node.requester.desk``), what a node shows to a shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from node import limits
+from node.errors import InvalidSpec
+from node.glob import BadPattern, Glob
+from node.model import Plan, Sharding
+from node.storage.base import Entry
+
+_PATTERN, _BATCH = "$.sharding.glob_pattern", "$.sharding.batch_size"
+
+
+def shards_of(trees: Sequence[tuple[str, Sequence[Entry]]], sharding: Sharding) -> Plan:
+    """The plan for inputs that lie at these guest paths, each with its listing; in the order of the listings.
+
+    As in the reference system, the pattern is held against each path without ``base_path`` in front, and a folder can
+    be selected like a file. Raises InvalidSpec.
+    """
+    try:
+        glob = Glob(rooted(sharding.glob_pattern))
+        atoms = _atoms(trees, glob, rooted(sharding.base_path).rstrip("/"))
+    except BadPattern as error:
+        raise InvalidSpec(_PATTERN, f"the pattern {sharding.glob_pattern!r} cannot be used: {error}") from error
+    if not atoms:
+        raise InvalidSpec(
+            _PATTERN,
+            f"no sharding atoms found for glob pattern {sharding.glob_pattern!r} below"
+            f" {sharding.base_path!r}{_for_example(trees)}",
+        )
+    return _batches(atoms, sharding.batch_size)
+
+
+def rooted(path: str) -> str:
+    """With a slash in front."""
+    return path if path.startswith("/") else f"/{path}"
+
+
+def _atoms(trees: Sequence[tuple[str, Sequence[Entry]]], glob: Glob, base: str) -> list[str]:
+    atoms: list[str] = []
+    for path in _paths(trees):
+        if glob.matches(_below(base, path)):
+            atoms.append(_speakable(path))
+            if len(atoms) > limits.ATOMS_MAX:
+                raise InvalidSpec(
+                    _PATTERN,
+                    f"expected a pattern that selects at most {limits.ATOMS_MAX} paths; folders instead of files",
+                )
+    return atoms
+
+
+def _paths(trees: Sequence[tuple[str, Sequence[Entry]]]) -> Iterator[str]:
+    for guest, entries in trees:
+        for entry in entries:
+            yield f"{guest}/{entry.path}" if entry.path else guest
+
+
+def _speakable(path: str) -> str:
+    """A path that can be named in a message."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidSpec(_PATTERN, f"it selects {path!r}, which is not UTF-8; rename that or leave it out") from error
+    if len(path) > limits.SHARD_PATH_CHARS_MAX or "\0" in path:
+        raise InvalidSpec(
+            _PATTERN,
+            f"it selects {path[:100]!r}…, a path may have {limits.SHARD_PATH_CHARS_MAX} characters; select a folder above",
+        )
+    return path
+
+
+def _below(base: str, path: str) -> str:
+    """The path from ``base`` on; whole where it does not lie below."""
+    return path[len(base) :] if path == base or path.startswith(f"{base}/") else path
+
+
+def _batches(atoms: list[str], size: int) -> Plan:
+    count = -(-len(atoms) // size)
+    if count > limits.SHARDS_MAX:
+        least = -(-len(atoms) // limits.SHARDS_MAX)
+        raise InvalidSpec(
+            _BATCH,
+            f"expected a batch_size >= {least}: {len(atoms)} paths make {count} shards, a job may have"
+            f" {limits.SHARDS_MAX}",
+        )
+    plan = tuple(tuple(atoms[at : at + size]) for at in range(0, len(atoms), size))
+    if any(sum(len(path.encode()) for path in shard) > limits.SHARD_PATHS_BYTES_MAX for shard in plan):
+        raise InvalidSpec(
+            _BATCH, f"expected a smaller batch_size: the paths of a shard may have {limits.SHARD_PATHS_BYTES_MAX} bytes"
+        )
+    return plan
+
+
+def _for_example(trees: Sequence[tuple[str, Sequence[Entry]]]) -> str:
+    """What there is, so that the pattern can be put right."""
+    found = list(_paths(trees))
+    return f"; the inputs have {len(found)} paths, like {found[-1][:200]!r}" if found else "; the job has no inputs"
