@@ -4,19 +4,16 @@ It keeps the contract of ``base.Transport`` and is as nasty as the contract allo
 break and are resumed, sessions are lost, blobs break off. Everything runs in the event loop of the caller (no threads),
 every draw comes from one ``Random``, so a seed and a virtual clock reproduce a run.
 
-Lives here: nodes, sessions between them, time of delivery. Does not live here: blob streams (``memory_blobs``),
-scenarios (``tests/sim``).
+Lives here: nodes, sessions between them, time of delivery. Does not live here: blob streams (``memory_blobs``), other
+protocols (``memory_protocols``), scenarios (``tests/sim``).
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
+import functools
 import math
-from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
 from random import Random
 
 import trio
@@ -28,43 +25,11 @@ from node.model import PeerId
 from node.transport.address import Address, parse
 from node.transport.base import Blob, Receiver
 from node.transport.memory_blobs import fetched
+from node.transport.memory_protocols import MemoryProtocols
+from node.transport.memory_session import Faults, Session, Way
+from node.transport.memory_streams import Connection
 
 _PORT = 4001
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Faults:
-    """How bad the weather is. Chances are per message, or per chunk of a blob."""
-
-    delay_s_min: float = 0.001
-    delay_s_max: float = 0.020
-    breaks: float = 0.0  # the connection breaks and is resumed within ``limits.PEER_REJOIN_S``
-    loses: float = 0.0  # the session is lost: both ends hear ``left``
-    blob_breaks: float = 0.0  # the blob stream ends in the middle
-
-
-@dataclass(slots=True)
-class _Way:
-    """What travels from one node to another, in order."""
-
-    to: PeerId
-    frames: deque[tuple[float, bytes]] = field(default_factory=deque)  # (due, frame)
-    flying_bytes: int = 0
-
-
-class Session:
-    """Two nodes that have joined; ``resumes_at`` is in the past while the connection stands."""
-
-    def __init__(self, one: MemoryTransport, other: MemoryTransport) -> None:
-        self.ends = (one.local_id, other.local_id)
-        self.nodes = {one.local_id: one, other.local_id: other}  # these lives of them, not the next
-        self.alive = True
-        self.resumes_at = -math.inf
-        self.ways = {one.local_id: _Way(other.local_id), other.local_id: _Way(one.local_id)}
-
-    def other(self, peer: PeerId) -> PeerId:
-        """Who is at the far end."""
-        return self.ends[1] if peer == self.ends[0] else self.ends[0]
 
 
 class Network:
@@ -77,6 +42,7 @@ class Network:
         self.online: dict[PeerId, MemoryTransport] = {}
         self._hosts: dict[PeerId, str] = {}
         self._sessions: dict[frozenset[PeerId], Session] = {}
+        self._guests: dict[frozenset[PeerId], Connection] = {}
         self._island: frozenset[PeerId] = frozenset()
         self._cut: set[PeerId] = set()
 
@@ -107,7 +73,8 @@ class Network:
                 self._end(session)
 
     def break_connection(self, one: PeerId, other: PeerId, *, for_s: float = 1.0) -> None:
-        """Break the connection of two nodes; it is resumed, and nothing is lost, if that is soon enough."""
+        """Break the connection of two nodes. A session is resumed, and loses nothing, if that is soon enough."""
+        self._end_guest(frozenset((one, other)))
         session = self.session(one, other)
         if session is not None:
             self._break(session, for_s)
@@ -139,8 +106,41 @@ class Network:
         """Whether a fault strikes."""
         return chance > 0 and self.random.random() < chance
 
+    def connection(self, one: PeerId, other: PeerId) -> Connection | None:
+        """What carries streams between two nodes at this moment."""
+        session = self.session(one, other)
+        if session is not None and self.connected(one, other):
+            return session.connection
+        return self._guests.get(frozenset((one, other)))
+
+    async def travel(self, one: PeerId, target: Address) -> MemoryTransport:
+        """Reach who listens at an address. Raises PeerGone."""
+        await trio.sleep(self.delay_s())
+        if not self.reachable(one, target.peer):
+            await trio.sleep(limits.DIAL_S)
+            raise PeerGone("no answer")
+        there = self.online.get(target.peer)
+        if there is None or target.text not in there.addresses:
+            raise PeerGone("nobody listens there")
+        return there
+
+    def introduce(self, one: PeerId, other: PeerId) -> None:
+        """Connect two nodes without a session: each is the other's guest. Raises PeerGone for too many."""
+        nodes = {peer: self.online[peer] for peer in (one, other)}
+        for peer in nodes:
+            if sum(peer in ends for ends in self._guests) >= limits.GUESTS_MAX:
+                raise PeerGone("too many guests")
+        self._guests[frozenset(nodes)] = Connection(nodes)
+        self._notice(nodes)
+
+    def part(self, one: PeerId, other: PeerId) -> None:
+        """End whatever connects two nodes."""
+        self.lose(one, other)
+        self._end_guest(frozenset((one, other)))
+
     def connect(self, one: PeerId, other: PeerId) -> None:
         """Connect two nodes that are online: resume their session, or begin one; each is told."""
+        self._end_guest(frozenset((one, other)))
         session = self.session(one, other)
         if session is not None and self._stands(session):
             self._resume(session, trio.current_time())
@@ -150,6 +150,7 @@ class Network:
         session = self._sessions[frozenset((one, other))] = Session(self.online[one], self.online[other])
         for node in session.nodes.values():
             node.hear_joined(session)
+        self._notice(session.nodes)
 
     def leave(self, peer: PeerId) -> None:
         """A node has gone off the network. One that was ``cut`` says no goodbye: the others notice in time."""
@@ -157,6 +158,8 @@ class Network:
         if peer not in self._cut:
             for session in [session for session in self._sessions.values() if peer in session.ends]:
                 self._end(session)
+        for ends in [ends for ends in self._guests if peer in ends]:
+            self._end_guest(ends)
 
     def carry(self, sender: PeerId, session: Session, message: Message) -> None:
         """Send one message on its way."""
@@ -178,18 +181,35 @@ class Network:
         for session in self._sessions.values():
             if not self.reachable(*session.ends):
                 self._break(session, math.inf)
+        for ends in [ends for ends in self._guests if not self.reachable(*ends)]:
+            self._end_guest(ends)
+
+    def _end_guest(self, ends: frozenset[PeerId]) -> None:
+        connection = self._guests.pop(ends, None)
+        if connection is not None:
+            connection.end()
+            self._notice(connection.nodes)
+
+    def _notice(self, nodes: dict[PeerId, MemoryTransport], at: float = -math.inf) -> None:
+        """Have both nodes see how they are connected, now or later."""
+        for node, other in zip(nodes.values(), reversed(nodes), strict=True):
+            node.agenda.put(max(at, trio.current_time()), functools.partial(node.notice, other))
 
     def _break(self, session: Session, for_s: float) -> None:
         now = trio.current_time()
         session.resumes_at = max(session.resumes_at, now + for_s)
+        session.connection.end()
+        session.connection = Connection(session.nodes)
+        self._notice(session.nodes)
         if for_s > limits.PEER_REJOIN_S:
             for node in session.nodes.values():
-                node.schedule(now + limits.PEER_REJOIN_S, lambda: self._give_up(session))
+                node.agenda.put(now + limits.PEER_REJOIN_S, lambda: self._give_up(session))
         else:
             self._resume(session, session.resumes_at)
 
     def _resume(self, session: Session, at: float) -> None:
         session.resumes_at = at
+        self._notice(session.nodes, at)
         for way in session.ways.values():
             self._schedule(session, way)
 
@@ -201,18 +221,20 @@ class Network:
         if session.alive:
             session.alive = False
             del self._sessions[frozenset(session.ends)]
+            session.connection.end()
+            self._notice(session.nodes)
             for node in session.nodes.values():
                 node.hear_left(session)
 
     def _stands(self, session: Session) -> bool:
         return all(self.online.get(peer) is node for peer, node in session.nodes.items())
 
-    def _schedule(self, session: Session, way: _Way) -> None:
+    def _schedule(self, session: Session, way: Way) -> None:
         if way.frames and session.resumes_at < math.inf:
             due = max(way.frames[0][0], session.resumes_at)
-            session.nodes[way.to].schedule(due, lambda: self._pump(session, way))
+            session.nodes[way.to].agenda.put(due, lambda: self._pump(session, way))
 
-    def _pump(self, session: Session, way: _Way) -> None:
+    def _pump(self, session: Session, way: Way) -> None:
         now = trio.current_time()
         while session.alive and session.resumes_at <= now and way.frames and way.frames[0][0] <= now:
             _, frame = way.frames.popleft()
@@ -224,30 +246,21 @@ class Network:
             self._schedule(session, way)
 
 
-class MemoryTransport:
-    """One node's end of a Network. Implements ``base.Transport``."""
+class MemoryTransport(MemoryProtocols):
+    """One node's end of a Network. Implements ``base.Transport`` and ``base.Protocols``."""
 
     receiver: Receiver
 
     def __init__(self, network: Network, address: Address) -> None:
-        self.network = network
+        super().__init__(network, address)
         self.serving: dict[PeerId, int] = {}  # blobs under way, by who asked
-        self._address = address
         self._sessions: dict[PeerId, Session] = {}  # as ``receiver`` has heard
         self._joins: dict[PeerId, trio.Event] = {}
-        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()
-        self._woken = trio.Event()
-
-    @property
-    def local_id(self) -> PeerId:
-        """See Transport."""
-        return self._address.peer
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """See Transport."""
-        return (self._address.text,)
+        return (self.address.text,)
 
     @property
     def peers(self) -> tuple[PeerId, ...]:
@@ -261,11 +274,11 @@ class MemoryTransport:
         self.network.online[self.local_id] = self
         task_status.started()
         try:
-            while True:
-                self._perform()
-                self._woken = trio.Event()
-                with trio.move_on_at(self._agenda[0][0] if self._agenda else math.inf):
-                    await self._woken.wait()
+            async with trio.open_nursery() as answering:
+                while True:
+                    self.agenda.perform()
+                    self.answer_all(answering)
+                    await self.agenda.due()
         finally:
             self.network.leave(self.local_id)
 
@@ -274,7 +287,7 @@ class MemoryTransport:
         session = self._sessions.get(to)
         if to == self.local_id:
             frame = encode(message)
-            self.schedule(trio.current_time(), lambda: self.receiver.received(to, decode(frame)))
+            self.agenda.put(trio.current_time(), lambda: self.receiver.received(to, decode(frame)))
         elif session is not None and session.alive:
             self.network.carry(self.local_id, session, message)
 
@@ -295,11 +308,6 @@ class MemoryTransport:
         """See Transport."""
         return fetched(self, peer, request)
 
-    def schedule(self, due: float, call: Callable[[], None]) -> None:
-        """Have ``run`` make a call at a time."""
-        heapq.heappush(self._agenda, (due, next(self._order), call))
-        self._woken.set()
-
     def hear_joined(self, session: Session) -> None:
         """A session has begun."""
         peer = session.other(self.local_id)
@@ -311,7 +319,7 @@ class MemoryTransport:
             self.receiver.joined(peer, addresses)
             joined.set()
 
-        self.schedule(trio.current_time(), tell)
+        self.agenda.put(trio.current_time(), tell)
 
     def hear_left(self, session: Session) -> None:
         """A session has ended."""
@@ -321,24 +329,13 @@ class MemoryTransport:
             del self._sessions[peer]
             self.receiver.left(peer)
 
-        self.schedule(trio.current_time(), tell)
-
-    def _perform(self) -> None:
-        while self._agenda and self._agenda[0][0] <= trio.current_time():
-            _, _, call = heapq.heappop(self._agenda)
-            call()
+        self.agenda.put(trio.current_time(), tell)
 
     def _joined(self, peer: PeerId) -> bool:
         return peer in self._sessions and self.network.connected(self.local_id, peer)
 
     async def _connect(self, target: Address) -> None:
-        await trio.sleep(self.network.delay_s())
-        if not self.network.reachable(self.local_id, target.peer):
-            await trio.sleep(limits.DIAL_S)
-            raise PeerGone("no answer")
-        there = self.network.online.get(target.peer)
-        if there is None or target.text not in there.addresses:
-            raise PeerGone("nobody listens there")
+        there = await self.network.travel(self.local_id, target)
         if not self.network.connected(self.local_id, target.peer):
             if limits.PEERS_MAX in (len(self.peers), len(there.peers)):
                 raise PeerGone("too many peers")

@@ -18,7 +18,8 @@ from node.model import PeerId
 from node.transport.base import Blob
 
 if TYPE_CHECKING:
-    from node.transport.memory import MemoryTransport, Session
+    from node.transport.memory import MemoryTransport
+    from node.transport.memory_session import Session
 
 
 @asynccontextmanager

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 from contract.blob_streams import BlobContract
+from contract.guests import GuestContract
+from contract.protocol_streams import Both, StreamContract
 from contract.transports import SessionContract, World, identity
 from trio.testing import MockClock
 
@@ -18,7 +20,7 @@ from node.transport.libp2p.transport import Libp2pTransport
 from node.transport.memory import Faults, MemoryTransport, Network
 
 if TYPE_CHECKING:
-    _memory: type[Transport] = MemoryTransport
+    _memory: type[Both] = MemoryTransport
     _libp2p: type[Transport] = Libp2pTransport
 
 
@@ -61,6 +63,20 @@ class TestMemorySessionsInBadWeather(InVirtualTime, SessionContract):
 
 class TestMemoryBlobs(InVirtualTime, BlobContract):
     """The simulator's blob streams."""
+
+    def world(self) -> World:
+        return MemoryWorld(Faults())
+
+
+class TestMemoryStreams(InVirtualTime, StreamContract):
+    """Other protocols on the simulator's network."""
+
+    def world(self) -> World:
+        return MemoryWorld(Faults())
+
+
+class TestMemoryGuests(InVirtualTime, GuestContract):
+    """Guests on the simulator's network."""
 
     def world(self) -> World:
         return MemoryWorld(Faults())
