@@ -55,6 +55,8 @@ OUTPUTS_MAX = 64  # Refused at submission.
 INPUT_ENTRIES_MAX = 1_000_000  # Files and folders of an input that are listed or added up; with more it is not usable.
 INPUT_DEPTH_MAX = 128  # Folders inside each other. The same.
 URL_CHARS_MAX = 2_048  # Refused at submission.
+CONFIRM_S = 6 * 3600.0  # A copy that takes longer to check against its CID is not usable.
+COPIES_CONFIRMED_MAX = 10_000  # What was checked longest ago is checked again.
 INLINE_INPUT_BYTES = 1 * MiB  # All inline files of a spec together. Refused at submission.
 INLINE_INPUT_FILES = 256  # Refused at submission.
 ATOMS_MAX = 100_000  # Paths that a sharding pattern matches. Refused at submission.
@@ -150,4 +152,12 @@ BITSWAP_FIELDS_MAX = 16_384  # A message of more fields is malformed.
 BITSWAP_WANTS_READ = 4_096  # Of a message; further wants in it are not read. Peers repeat themselves.
 
 # --- inputs ---------------------------------------------------------------------------------------
+URL_BYTES_MAX = 64 * GiB  # A longer file is refused at submission.
+URL_MEASURE_BYTES = 256 * MiB  # The same of one whose server does not tell its size, or no ETag and no digest.
+URL_MEASURE_S = 120.0  # The same of one that takes longer to measure.
+URL_REDIRECTS_MAX = 5  # One more, and the file cannot be had.
+URL_RESOLVE_S = 10.0  # A host that cannot be resolved within this cannot be had.
+URL_ADDRESSES_MAX = 4  # Further addresses of a host are not tried.
+URL_SETUP_S = 60.0  # All redirects and addresses together; with more the file cannot be had.
+URL_BYTES_PER_S_MIN = 64 * KiB  # A file that comes more slowly on the whole cannot be had.
 INPUT_ENTRY_BYTES = 4 * KiB  # What a cached file or folder takes of the cache's limit besides its bytes.
