@@ -16,6 +16,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,10 +25,12 @@ import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from node.ambient import Offload
-from node.errors import BadTemplate, StorageError
+from node.errors import BadTemplate, StorageError, Unconfirmed
 from node.model import CidInput, PeerId
 from node.storage import tree
 from node.storage.base import Entry, Prepared
+from node.storage.confirmed import Confirmed
+from node.storage.ipfs.cid import Cid
 
 _GO_FIELD = re.compile(r"\{\{-?\s*\.(\w+)\s*-?\}\}")
 _SAMPLE = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
@@ -39,15 +42,26 @@ _OF_TEMPLATES = (jinja2.TemplateError, ValueError, TypeError, LookupError, Arith
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How bytes are checked against their CID, and whether ``always`` or where a job asks for it."""
+
+    confirmed: Confirmed
+    always: bool = False
+
+
 class FilecoinUnsealed:
     """Storage over unsealed copies, never of ``private``. Raises BadTemplate for a template that cannot be used."""
 
     name = "filecoin_unsealed"
 
-    def __init__(self, template: str, offload: Offload, private: Path | None = None) -> None:
+    def __init__(
+        self, template: str, offload: Offload, private: Path | None = None, check: Check | None = None
+    ) -> None:
         self._template = _parsed(template)
         self._prefix = _fixed_prefix(template)
         self._offload = offload
+        self._check = Check(Confirmed(None, offload)) if check is None else check
         self._never = _NEVER if private is None else (*_NEVER, _real(private))
         real = _real(self.folder)
         if any(real.is_relative_to(place) for place in self._never):
@@ -76,7 +90,7 @@ class FilecoinUnsealed:
         return Path(path)
 
     async def has(self, ref: CidInput) -> bool:
-        """See Storage."""
+        """See Storage. Where bytes are checked this takes as long as reading them, once. Raises Unconfirmed."""
         return await self._copy(ref) is not None
 
     async def size(self, ref: CidInput) -> int:
@@ -101,12 +115,30 @@ class FilecoinUnsealed:
         yield Prepared(copy, self.name)
 
     async def _copy(self, ref: CidInput) -> Path | None:
+        """Where it lies, checked if that is asked for."""
+        copy = await self._unchecked(ref)
+        if copy is not None and (ref.verify or self._check.always):
+            await self._confirm(copy, ref)
+        return copy
+
+    async def _unchecked(self, ref: CidInput) -> Path | None:
         path = self.path_of(ref.cid)
         with _said_of(ref):
             return await self._offload(_found, path, self._never)
 
+    async def _confirm(self, copy: Path, ref: CidInput) -> None:
+        try:
+            if await self._check.confirmed.confirms(copy, Cid.parse(ref.cid)):
+                return
+        except StorageError as error:
+            problem = str(error).replace(str(copy), ref.cid)  # Where copies lie is the operator's business.
+            raise Unconfirmed(f"the unsealed copy of {ref.cid} could not be checked: {problem}") from error
+        except ValueError as error:
+            raise Unconfirmed(f"the unsealed copy of {ref.cid} cannot be checked: {error}") from error
+        raise Unconfirmed(f"the unsealed copy of {ref.cid} is here but its bytes do not give that CID")
+
     async def _read(self, ref: CidInput, look: Callable[[Path], _T]) -> _T:
-        copy = await self._copy(ref)
+        copy = await self._unchecked(ref)
         if copy is None:
             raise StorageError(f"no unsealed copy of {ref.cid} is here")
         with _said_of(ref):
