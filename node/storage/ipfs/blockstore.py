@@ -1,0 +1,122 @@
+"""The node's own blocks under a limit: the one used longest ago goes first, a pinned one never.
+
+One owner of the count, the event loop; the work is done by ``blockfiles`` behind Offload.
+Does not live here: the files and what survives a kill (``blockfiles``), who is served from them (``bitswap``).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from node.ambient import Ambient
+from node.errors import NoRoom
+from node.storage.ipfs.blockfiles import BlockFiles, Rotten, disk_bytes
+
+log = logging.getLogger("quorate.blockstore")
+
+_SLACK = 64  # An eviction frees one part in so many of the limit at a time.
+
+_T = TypeVar("_T")
+
+
+class Blockstore:
+    """Blocks by their sha2-256 multihash, in one folder. Making it raises OperatorError.
+
+    How much is there is known once ``run`` has counted; until then only what is added counts against the limit.
+    """
+
+    def __init__(self, folder: Path, bytes_max: int, ambient: Ambient) -> None:
+        self._files = BlockFiles(folder)
+        self._bytes_max = bytes_max
+        self._ambient = ambient
+        self._taken = 0
+        self._writing: set[bytes] = set()
+        self._pinning = trio.Lock()  # ``BlockFiles`` takes pins one at a time; holding it is what a pin is
+
+    @property
+    def taken(self) -> int:
+        """Bytes of the disk that are taken, as far as it is known."""
+        return self._taken
+
+    async def run(self) -> None:
+        """Count what is there; ends when that is done."""
+        self._taken += await self._ambient.offload(self._files.taken)
+
+    async def has(self, multihash: bytes) -> bool:
+        """Whether the block is here."""
+        return await self._ambient.offload(self._files.has, multihash)
+
+    async def absent(self, multihashes: Sequence[bytes]) -> list[bytes]:
+        """Those that are not here, in their order."""
+        return await self._ambient.offload(self._files.absent, multihashes)
+
+    async def get(self, multihash: bytes) -> bytes | None:
+        """The block, checked; None when it is not here. Raises StorageError when the disk does not give it."""
+        return self._sound(await self._ambient.offload(self._files.read, multihash, self._ambient.now()))
+
+    async def get_some(self, multihashes: Sequence[bytes], bytes_max: int) -> list[bytes | None]:
+        """The first of these blocks, at least one, as ``get`` gives them: not more than fit into so many bytes."""
+        found = await self._ambient.offload(_read_some, self._files, multihashes, bytes_max, self._ambient.now())
+        return [self._sound(block) for block in found]
+
+    async def put(self, blocks: Sequence[tuple[bytes, bytes]]) -> None:
+        """Keep blocks, each with the multihash that was found to be its own, until there is need of room.
+
+        Raises NoRoom: everything is pinned, or the disk is at its reserve.
+        """
+        fresh = [(multihash, block) for multihash, block in blocks if multihash not in self._writing]
+        names = {multihash for multihash, _ in fresh}
+        self._writing |= names
+        try:
+            cost = sum(disk_bytes(len(block)) for _, block in fresh)
+            await self._counted(cost, lambda: self._files.write(fresh, self._ambient.now()))
+        finally:
+            self._writing -= names
+
+    async def write(self, cost: int, call: Callable[[BlockFiles], _T]) -> _T:
+        """What ``call`` gives, which writes blocks of at most ``cost`` in all, in a worker thread. Raises NoRoom.
+
+        ``cost`` is what ``disk_bytes`` says of them.
+        """
+        given: list[_T] = []
+        await self._counted(cost, lambda: _measured(self._files, call, given))
+        return given[0]
+
+    async def pin(self, root: bytes, multihashes: Iterable[bytes]) -> None:
+        """Never evict these until ``unpin(root)``. Again: nothing. Raises NoRoom: one of them is not here."""
+        async with self._pinning:
+            await self._ambient.offload(self._files.pin, root, multihashes)
+
+    async def unpin(self, root: bytes) -> None:
+        """The blocks of this pin may be evicted, those apart that another pin has. Raises StorageError."""
+        async with self._pinning:
+            await self._ambient.offload(self._files.unpin, root)
+
+    async def _counted(self, cost: int, call: Callable[[], int]) -> None:
+        """Make room for ``cost``, and count what was really taken of it."""
+        over = self._taken + cost - self._bytes_max
+        if over > 0:
+            self._taken -= await self._ambient.offload(self._files.evict, over + self._bytes_max // _SLACK)
+        if self._taken + cost > self._bytes_max:
+            raise NoRoom(
+                f"the node's blocks take {self._taken} bytes that are pinned, of {self._bytes_max};"
+                f" there is no room for {cost} more"
+            )
+        self._taken += cost
+        took = 0
+        try:
+            took = await self._ambient.offload(call)
+        finally:
+            self._taken += took - cost
+
+    def _sound(self, found: bytes | Rotten | None) -> bytes | None:
+        if isinstance(found, Rotten):
+            self._taken -= found.size
+            log.warning("block rotted", extra={"bytes": found.size})
+            return None
+        return found
