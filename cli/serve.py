@@ -19,13 +19,15 @@ from cli import flags, quantities
 from cli.errors import UsageProblem
 from cli.exits import Exit
 from cli.flags import flat
-from node.config import Capacity, ServeConfig
+from node.config import Capacity, DataConfig, ServeConfig
 
 MEMORY_SHARE = 0.8
-DISK_SHARE = 0.5  # Of what is free when the node starts.
+DISK_SHARE = 0.5  # Of what is free when the node starts; so are the next two.
+CACHE_SHARE = 0.25
+STORE_SHARE = 0.125
 _CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")  # A container's own limit (cgroup v2).
 
-NETWORK, LIMITS = "Network", "What jobs may use"
+NETWORK, DATA, LIMITS = "Network", "Data for jobs", "What jobs may use"
 
 _T = TypeVar("_T", int, float)
 
@@ -54,6 +56,87 @@ class Network:
             metavar="FILE",
             help="Who may use an API that is not on loopback: a line `ed25519 KEY NAME` for each.",
             rich_help_panel=NETWORK,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """Where the data that jobs name comes from."""
+
+    filecoin_unsealed_path: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEMPLATE", help="Where unsealed copies lie, e.g. /var/lib/data/{{ cid }}.", rich_help_panel=DATA
+        ),
+    ] = None
+    verify_unsealed: Annotated[
+        bool,
+        typer.Option(
+            "--verify-unsealed",
+            help="Check unsealed copies against their CID before use, once; else only where a job asks for it.",
+            rich_help_panel=DATA,
+        ),
+    ] = False
+    ipfs_connect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MULTIADDR",
+            help="RPC of a Kubo daemon, e.g. /ip4/127.0.0.1/tcp/5001; without it the node speaks bitswap itself.",
+            rich_help_panel=DATA,
+        ),
+    ] = None
+    ipfs_peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MULTIADDR",
+            help="An IPFS node to stay connected to and ask for blocks. Repeatable.",
+            rich_help_panel=DATA,
+        ),
+    ] = None
+    ipfs_gateway: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL", help="A trustless gateway to ask for blocks, checked here. Repeatable.", rich_help_panel=DATA
+        ),
+    ] = None
+    ipfs_store: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE",
+            help="Blocks that the node keeps and serves; default: an eighth of the free disk.",
+            rich_help_panel=DATA,
+        ),
+    ] = ""
+    input_cache: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE",
+            help="Fetched inputs that it keeps; default: a quarter of the free disk.",
+            rich_help_panel=DATA,
+        ),
+    ] = ""
+    local_input: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER", help="A folder of this machine that any job may read. Repeatable.", rich_help_panel=DATA
+        ),
+    ] = None
+    object_store: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="What any job may read with this node's credentials (AWS_…, AZURE_…): s3://BUCKET[/PREFIX] or"
+            " az://CONTAINER[/PREFIX]. Repeatable.",
+            rich_help_panel=DATA,
+        ),
+    ] = None
+    allow_url_cidr: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CIDR",
+            help="A private network that URL inputs may come from, e.g. 10.0.0.0/8. Repeatable.",
+            rich_help_panel=DATA,
         ),
     ] = None
 
@@ -99,22 +182,18 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where the node keeps its things and finds data."""
+    """Where the node keeps its things, and how it tells of itself."""
 
     data_dir: Annotated[
-        Path | None, typer.Option(help="Key, journal and results; by default quorate in $XDG_DATA_HOME.")
-    ] = None
-    filecoin_unsealed_path: Annotated[
-        str | None,
-        typer.Option(metavar="TEMPLATE", help="Where unsealed copies lie, e.g. /var/lib/data/{{ cid }}."),
+        Path | None, typer.Option(help="Key, journal, results and fetched data; by default quorate in $XDG_DATA_HOME.")
     ] = None
     log_format: Annotated[Literal["text", "json"], typer.Option(help="How each event is told.")] = "text"
 
 
 @flat
-def serve(place: Place, network: Network, limit: Limit) -> Exit:
+def serve(place: Place, network: Network, data: Data, limit: Limit) -> Exit:
     """Run a node until SIGINT or SIGTERM. It says its peer id, addresses and API URL when it is ready."""
-    wanted = config_of(place, network, limit)
+    wanted = config_of(place, network, data, limit)
     from node import supervisor
 
     supervisor.serve(wanted)
@@ -130,7 +209,7 @@ def config(arguments: Sequence[str]) -> ServeConfig:
     return made
 
 
-def config_of(place: Place, network: Network, limit: Limit) -> ServeConfig:
+def config_of(place: Place, network: Network, data: Data, limit: Limit) -> ServeConfig:
     """What was asked for, with the machine's share where nothing was. Raises UsageProblem."""
     data_dir = (place.data_dir or flags.data_home()).expanduser().absolute()
     return ServeConfig(
@@ -140,10 +219,26 @@ def config_of(place: Place, network: Network, limit: Limit) -> ServeConfig:
         api_host=network.api_host,
         api_port=network.api_port,
         peers=tuple(network.peer or ()),
-        filecoin_unsealed_path=place.filecoin_unsealed_path,
+        data=_data(data, data_dir),
         capacity=_capacity(limit, data_dir),
         authorized_clients=network.authorized_clients,
         log_format=place.log_format,
+    )
+
+
+def _data(data: Data, data_dir: Path) -> DataConfig:
+    free = _free_disk(data_dir)
+    return DataConfig(
+        filecoin_unsealed_path=data.filecoin_unsealed_path,
+        verify_unsealed=data.verify_unsealed,
+        ipfs_connect=data.ipfs_connect,
+        ipfs_peers=tuple(data.ipfs_peer or ()),
+        ipfs_gateways=tuple(data.ipfs_gateway or ()),
+        ipfs_store_bytes=_size(data.ipfs_store, "--ipfs-store", int(free * STORE_SHARE)),
+        input_cache_bytes=_size(data.input_cache, "--input-cache", int(free * CACHE_SHARE)),
+        local_inputs=tuple(folder.expanduser().absolute() for folder in data.local_input or ()),
+        object_stores=tuple(data.object_store or ()),
+        url_cidrs=tuple(data.allow_url_cidr or ()),
     )
 
 

@@ -23,6 +23,22 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """Where the inputs of jobs come from, and what is kept of them."""
+
+    filecoin_unsealed_path: str | None = None  # template
+    verify_unsealed: bool = False
+    ipfs_connect: str | None = None  # multiaddr of a Kubo daemon's RPC; None: the embedded IPFS
+    ipfs_peers: tuple[str, ...] = ()  # multiaddrs of IPFS nodes that the embedded one asks
+    ipfs_gateways: tuple[str, ...] = ()  # URLs
+    ipfs_store_bytes: int = 10 * limits.GiB  # blocks of the embedded IPFS
+    input_cache_bytes: int = 10 * limits.GiB
+    local_inputs: tuple[Path, ...] = ()  # folders that jobs may read
+    object_stores: tuple[str, ...] = ()  # what jobs may read: s3://bucket[/prefix], az://container[/prefix]
+    url_cidrs: tuple[str, ...] = ()  # private networks that URL inputs may come from
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServeConfig:
     """One node."""
 
@@ -32,7 +48,7 @@ class ServeConfig:
     api_host: str = "127.0.0.1"
     api_port: int = 1234  # 0: any free one
     peers: tuple[str, ...] = ()  # multiaddrs to join through
-    filecoin_unsealed_path: str | None = None
     capacity: Capacity
+    data: DataConfig = DataConfig()
     authorized_clients: Path | None = None
     log_format: Literal["text", "json"] = "text"

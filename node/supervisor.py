@@ -110,7 +110,7 @@ async def _run(config: ServeConfig, parts: Parts, admission: Admission) -> None:
 
 
 def _storage(config: ServeConfig, ambient: Ambient) -> Sources:
-    template = config.filecoin_unsealed_path
+    template = config.data.filecoin_unsealed_path
     return Sources({} if template is None else {CidInput: FilecoinUnsealed(template, ambient.offload)})
 
 

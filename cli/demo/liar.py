@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cli import flags
 from cli.exits import Exit
-from cli.serve import Limit, Network, Place, config_of
+from cli.serve import Data, Limit, Network, Place, config_of
 from node.executor.base import Capabilities, Executor, Task
 from node.model import STDOUT
 from node.supervisor import serve
@@ -59,9 +59,9 @@ def falsified(output: bytes) -> bytes:
 
 
 @flags.flat
-def lie(place: Place, network: Network, limit: Limit) -> Exit:
+def lie(place: Place, network: Network, data: Data, limit: Limit) -> Exit:
     """A node that falsifies results, with the flags of ``serve``."""
-    serve(config_of(place, network, limit), wrap=Liar)
+    serve(config_of(place, network, data, limit), wrap=Liar)
     return Exit.DONE
 
 

@@ -12,6 +12,7 @@ from cli.errors import UsageProblem
 from cli.keys import NODE_KEY
 from cli.serve import config, machine_memory
 from node import supervisor
+from node.config import DataConfig
 
 
 def test_flags_become_a_configuration(tmp_path: Path) -> None:
@@ -19,7 +20,7 @@ def test_flags_become_a_configuration(tmp_path: Path) -> None:
         [
             *("--data-dir", str(tmp_path), "--host", "127.0.0.1", "--swarm-port", "0", "--api-port", "0"),
             *("--peer", "/ip4/127.0.0.1/tcp/1/p2p/x", "--peer", "/ip4/127.0.0.1/tcp/2/p2p/y"),
-            *("--filecoin-unsealed-path", "/data/{{ cid }}", "--log-format", "json"),
+            *("--log-format", "json"),
             *("--authorized-clients", "clients", "--api-host", "0.0.0.0"),
             *("--limit-total-cpu", "4", "--limit-total-memory", "2Gi", "--limit-total-disk", "10GB"),
             *("--limit-job-cpu", "500m", "--limit-job-memory", "512Mi", "--limit-job-disk", "512MB"),
@@ -28,11 +29,37 @@ def test_flags_become_a_configuration(tmp_path: Path) -> None:
 
     assert (made.data_dir, made.host, made.swarm_port, made.api_port) == (tmp_path, "127.0.0.1", 0, 0)
     assert made.peers == ("/ip4/127.0.0.1/tcp/1/p2p/x", "/ip4/127.0.0.1/tcp/2/p2p/y")
-    assert (made.filecoin_unsealed_path, made.log_format) == ("/data/{{ cid }}", "json")
+    assert made.log_format == "json"
     assert (made.authorized_clients, made.api_host) == (Path("clients"), "0.0.0.0")
     capacity = made.capacity
     assert (capacity.total_cpu, capacity.total_memory_bytes, capacity.total_disk_bytes) == (4, 2**31, 10**10)
     assert (capacity.job_cpu, capacity.job_memory_bytes, capacity.job_disk_bytes) == (0.5, 2**29, 512_000_000)
+
+
+def test_flags_about_data_become_a_configuration(tmp_path: Path) -> None:
+    made = config(
+        [
+            *("--filecoin-unsealed-path", "/data/{{ cid }}", "--verify-unsealed"),
+            *("--ipfs-connect", "/ip4/127.0.0.1/tcp/5001", "--ipfs-peer", "/p/1", "--ipfs-peer", "/p/2"),
+            *("--ipfs-gateway", "https://a.example", "--ipfs-gateway", "https://b.example"),
+            *("--ipfs-store", "1Gi", "--input-cache", "2Gi"),
+            *("--local-input", str(tmp_path), "--local-input", "relative"),
+            *("--object-store", "s3://bucket/prefix", "--object-store", "az://container"),
+            *("--allow-url-cidr", "10.0.0.0/8", "--allow-url-cidr", "fd00::/8"),
+        ]
+    )
+    assert made.data == DataConfig(
+        filecoin_unsealed_path="/data/{{ cid }}",
+        verify_unsealed=True,
+        ipfs_connect="/ip4/127.0.0.1/tcp/5001",
+        ipfs_peers=("/p/1", "/p/2"),
+        ipfs_gateways=("https://a.example", "https://b.example"),
+        ipfs_store_bytes=2**30,
+        input_cache_bytes=2**31,
+        local_inputs=(tmp_path, Path.cwd() / "relative"),
+        object_stores=("s3://bucket/prefix", "az://container"),
+        url_cidrs=("10.0.0.0/8", "fd00::/8"),
+    )
 
 
 def test_without_flags_the_machine_says_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +73,10 @@ def test_without_flags_the_machine_says_what_there_is(tmp_path: Path, monkeypatc
     assert capacity.total_cpu == capacity.job_cpu == len(os.sched_getaffinity(0))
     assert capacity.total_memory_bytes == capacity.job_memory_bytes == int(machine_memory() * 0.8)
     assert capacity.total_disk_bytes == capacity.job_disk_bytes > 0
+    assert made.data.input_cache_bytes > made.data.ipfs_store_bytes > 0
+    assert made.data == DataConfig(
+        ipfs_store_bytes=made.data.ipfs_store_bytes, input_cache_bytes=made.data.input_cache_bytes
+    )
     assert not made.data_dir.exists()
 
 
@@ -54,6 +85,8 @@ def test_without_flags_the_machine_says_what_there_is(tmp_path: Path, monkeypatc
     [
         (["--limit-total-cpu", "many"], "--limit-total-cpu"),
         (["--limit-job-memory", "512m"], "--limit-job-memory"),
+        (["--input-cache", "much"], "--input-cache"),
+        (["--ipfs-store", "0"], "--ipfs-store"),
         (["--limit-total-cpu", "1", "--limit-job-cpu", "2"], "one job may not have more"),
     ],
 )
