@@ -171,6 +171,13 @@ class ModuleWanted(_Message, frozen=True, tag="module"):
     offset: Size
 
 
+class InlineWanted(_Message, frozen=True, tag="inline"):
+    """An inline file of a job that this peer was accepted for."""
+
+    sha256: Hex64
+    offset: Size
+
+
 class ManifestWanted(_Message, frozen=True, tag="manifest"):
     """The manifest of a winning execution, with one size per line (``node.verifier.manifest``)."""
 
@@ -185,7 +192,7 @@ class FileWanted(_Message, frozen=True, tag="file"):
     offset: Size
 
 
-BlobRequest = ModuleWanted | ManifestWanted | FileWanted
+BlobRequest = ModuleWanted | InlineWanted | ManifestWanted | FileWanted
 
 _ENCODER = msgspec.msgpack.Encoder()
 _MESSAGES: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)

@@ -1,17 +1,21 @@
 """The way into a JobSpec: JSON in, a spec whose every rule holds out, or InvalidSpec with the path of the field.
 
-Lives here: rules between fields, defaults that depend on other fields, the canonical bytes whose sha256 names a spec.
+Lives here: rules between fields, defaults that depend on other fields, the canonical bytes whose sha256 names a spec,
+and how inline files are named by their hashes and carried apart from it.
+Does not live here: rules of one kind of input or publisher (``node.spec_data``).
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import msgspec
 
 from node import limits
 from node.errors import InvalidSpec
-from node.model import RESULT_NAMES, Deal, Input, JobSpec, Output, Sha256
+from node.model import RESULT_NAMES, Deal, InlineFile, InlineInput, Input, JobSpec, Output, Plan, Sha256
+from node.spec_data import check_inputs, check_path, check_publisher, check_sharding, short
 
 _DECODER: msgspec.json.Decoder[JobSpec] = msgspec.json.Decoder(JobSpec)
 _ENCODER = msgspec.json.Encoder(order="sorted")
@@ -19,15 +23,20 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 
 def parse(body: bytes) -> JobSpec:
     """JSON to a complete spec. Raises InvalidSpec."""
-    if len(body) > limits.SPEC_BYTES_MAX:
-        raise InvalidSpec("$", f"expected at most {limits.SPEC_BYTES_MAX} bytes of JSON, got {len(body)}")
+    if len(body) > limits.SPEC_BODY_BYTES_MAX:
+        raise InvalidSpec("$", f"expected at most {limits.SPEC_BODY_BYTES_MAX} bytes of JSON, got {len(body)}")
     try:
-        return completed(_DECODER.decode(body))
+        spec = completed(_DECODER.decode(body))
     except msgspec.ValidationError as error:
         problem, path = _located(str(error))
         raise InvalidSpec(path, problem) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidSpec("$", f"expected JSON ({error})") from error
+    if (size := len(canonical(spec))) > limits.SPEC_BYTES_MAX:
+        raise InvalidSpec(
+            "$", f"expected at most {limits.SPEC_BYTES_MAX} bytes besides the contents of inline files, got {size}"
+        )
+    return spec
 
 
 def completed(spec: JobSpec) -> JobSpec:
@@ -35,11 +44,19 @@ def completed(spec: JobSpec) -> JobSpec:
     _check_deal(spec)
     _check_paths(spec.inputs, spec.outputs)
     _check_engine(spec)
-    return msgspec.structs.replace(spec, deal=_completed_deal(spec.deal))
+    check_inputs(spec.inputs)
+    check_publisher(spec.publisher)
+    check_sharding(spec)
+    return msgspec.structs.replace(spec, deal=_completed_deal(spec.deal), inputs=_named(spec.inputs))
 
 
 def canonical(spec: JobSpec) -> bytes:
-    """The one encoding: compact JSON, keys sorted."""
+    """The one encoding that names a spec: compact JSON, keys sorted, inline files by size and sha256 alone."""
+    return _ENCODER.encode(stripped(spec))
+
+
+def document(spec: JobSpec) -> bytes:
+    """The spec to submit, as JSON: with the contents of its inline files."""
     return _ENCODER.encode(spec)
 
 
@@ -49,8 +66,43 @@ def spec_hash(spec: JobSpec) -> Sha256:
 
 
 def sha256_of(text: bytes) -> Sha256:
-    """The name of a spec whose canonical bytes are these."""
+    """The name of a spec whose canonical bytes are these; also of a file with this content."""
     return Sha256(hashlib.sha256(text).hexdigest())
+
+
+def paths_sha256(paths: Sequence[str]) -> Sha256:
+    """The name of a shard's paths: sha256 of them as compact JSON."""
+    return sha256_of(_ENCODER.encode(paths))
+
+
+def plan_sha256(plan: Plan) -> Sha256:
+    """The name of a plan: sha256 of its shards' names (``paths_sha256``) as compact JSON, so that it can be checked
+    by those who know no path.
+    """
+    return plan_sha256_of([paths_sha256(paths) for paths in plan])
+
+
+def plan_sha256_of(shards: Sequence[str]) -> Sha256:
+    """The same, from the names of the shards."""
+    return sha256_of(_ENCODER.encode(shards))
+
+
+def stripped(spec: JobSpec) -> JobSpec:
+    """A completed spec without the contents of its inline files: short enough for offers, receipts and journals."""
+    if not any(isinstance(ref, InlineInput) for ref in spec.inputs):
+        return spec
+    return msgspec.structs.replace(spec, inputs=tuple(map(_stripped, spec.inputs)))
+
+
+def contents(spec: JobSpec) -> dict[Sha256, bytes]:
+    """The contents of a completed spec's inline files, by their sha256. Raises InvalidSpec where one is missing."""
+    found = {}
+    for index, ref in enumerate(spec.inputs):
+        for name, file in ref.files.items() if isinstance(ref, InlineInput) else ():
+            if file.content is None:
+                raise InvalidSpec(f"$.inputs[{index}].files[{short(name)}]", "expected `content`, in base64")
+            found[sha256_of(file.content)] = file.content
+    return found
 
 
 def _located(message: str) -> tuple[str, str]:
@@ -82,13 +134,16 @@ def _check_deal(spec: JobSpec) -> None:
 def _check_paths(inputs: tuple[Input, ...], outputs: tuple[Output, ...]) -> None:
     seen: dict[str, str] = {}
     places = [(f"$.inputs[{i}].path", item.path) for i, item in enumerate(inputs)]
+    nested = _nested([path for _, path in places])
     places += [(f"$.outputs[{i}].path", item.path) for i, item in enumerate(outputs)]
     for where, path in places:
-        if not {"", ".", ".."}.isdisjoint(path.split("/")[1:]):
-            raise InvalidSpec(where, f"expected an absolute path in its shortest form, got {path!r}")
+        check_path(where, path)
         if path in seen:
             raise InvalidSpec(where, f"expected a path of its own: {path} is already at `{seen[path]}`")
         seen[path] = where
+    if nested is not None:
+        inner, outer = nested
+        raise InvalidSpec(seen[inner], f"expected a path outside of {outer}, which is another input (`{seen[outer]}`)")
     names: set[str] = set()
     for i, output in enumerate(outputs):
         if output.name in RESULT_NAMES or output.name in names:
@@ -96,8 +151,43 @@ def _check_paths(inputs: tuple[Input, ...], outputs: tuple[Output, ...]) -> None
         names.add(output.name)
 
 
+def _nested(paths: list[str]) -> tuple[str, str] | None:
+    """One path that lies within another, and that one."""
+    known = set(paths)
+    for path in paths:
+        above = path
+        while above := above.rpartition("/")[0]:
+            if above in known:
+                return path, above
+    return None
+
+
 def _check_engine(spec: JobSpec) -> None:
     for name, value in spec.engine.env.items():
         if not name or "=" in name or "\0" in name or len(name) > limits.ARG_BYTES_MAX:
             raise InvalidSpec(f"$.engine.env[{name[:40]!r}]", "expected a name without `=` and NUL")
         assert "\0" not in value
+
+
+def _named(inputs: tuple[Input, ...]) -> tuple[Input, ...]:
+    if not any(isinstance(ref, InlineInput) for ref in inputs):
+        return inputs
+    return tuple(
+        msgspec.structs.replace(ref, files={name: _named_file(file) for name, file in ref.files.items()})
+        if isinstance(ref, InlineInput)
+        else ref
+        for ref in inputs
+    )
+
+
+def _named_file(file: InlineFile) -> InlineFile:
+    if file.content is None:
+        return file
+    return InlineFile(content=file.content, size=len(file.content), sha256=sha256_of(file.content))
+
+
+def _stripped(ref: Input) -> Input:
+    if not isinstance(ref, InlineInput):
+        return ref
+    files = {name: InlineFile(size=file.size, sha256=file.sha256) for name, file in ref.files.items()}
+    return msgspec.structs.replace(ref, files=files)

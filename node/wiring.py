@@ -120,7 +120,7 @@ class Node:
     async def blob(self, sender: PeerId, request: m.BlobRequest) -> Blob:
         """See Receiver."""
         match request:
-            case m.ModuleWanted():
+            case m.ModuleWanted() | m.InlineWanted():
                 return await self.requester.blob(sender, request)
             case m.ManifestWanted() | m.FileWanted():
                 return await self.compute.blob(sender, request)

@@ -50,7 +50,7 @@ def make_app(services: Services) -> Litestar:
         exception_handlers={Exception: answer_error},
         openapi_config=openapi_config(),
         state=State({"api": api}),
-        request_max_body_size=limits.SPEC_BYTES_MAX,
+        request_max_body_size=limits.SPEC_BODY_BYTES_MAX,
         logging_config=None,
         debug=False,
     )

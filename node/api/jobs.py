@@ -28,7 +28,7 @@ async def submit(request: Caller) -> Response[JobView]:
     From this answer on the job survives a crash of the node. With `Prefer: wait=N` the answer comes when the job has
     ended, or after N seconds with the job as it is then.
     """
-    body = await small_body(request, limits.SPEC_BYTES_MAX)
+    body = await small_body(request, limits.SPEC_BODY_BYTES_MAX)
     record = await api_of(request).services.jobs.submit(request.auth, spec.parse(body))
     headers = {"location": f"/v1/jobs/{record.job}"}
     wait_s = preferred_wait_s(request.headers)

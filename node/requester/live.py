@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 
 import trio
@@ -13,7 +13,7 @@ import trio
 from node import limits
 from node.alarms import Alarm
 from node.journal.records import JobEvent, JobRecord
-from node.model import JobId, PeerId
+from node.model import JobId, PeerId, Sha256
 from node.requester.handover import Incoming
 from node.requester.life import Bidding, Note, State
 
@@ -25,6 +25,7 @@ class LiveJob:
     base: JobRecord
     spec_bytes: int
     module_bytes: int
+    contents: Mapping[Sha256, bytes] = field(default_factory=dict)  # of the spec's inline files
     state: State = field(default_factory=Bidding)
     shown: JobRecord = field(init=False)
     events: list[JobEvent] = field(default_factory=list)  # shown

@@ -70,7 +70,7 @@ def _speakable(path: str) -> str:
     if len(path) > limits.SHARD_PATH_CHARS_MAX or "\0" in path:
         raise InvalidSpec(
             _PATTERN,
-            f"it selects {path[:100]!r}…, a path may have {limits.SHARD_PATH_CHARS_MAX} characters; select a folder above",
+            f"it selects {path[:100]!r}…, a path may have {limits.SHARD_PATH_CHARS_MAX} characters; take its folder",
         )
     return path
 

@@ -25,6 +25,7 @@ from node.messages import (
     Accept,
     Bid,
     BidRejected,
+    InlineWanted,
     ModuleWanted,
     NoResults,
     Offer,
@@ -37,6 +38,7 @@ from node.model import ExecutionId, JobId, PeerId, Sha256
 from node.requester.delivery import Deliveries
 from node.requester.handover import HandOvers
 from node.requester.hearing import Inbound, event_of
+from node.requester.inlines import inline_blob
 from node.requester.life import (
     Bidding,
     BidWindowClosed,
@@ -142,8 +144,10 @@ class Requester:
         elif isinstance(message, Bid):  # The job is over; the bidder should not keep its offer.
             self._transport.send(sender, BidRejected(message.job))
 
-    async def blob(self, sender: PeerId, request: ModuleWanted) -> Blob:
-        """A module, for a node that was chosen to run it. Raises BlobRefused."""
+    async def blob(self, sender: PeerId, request: ModuleWanted | InlineWanted) -> Blob:
+        """A module or an inline file, for a node that was chosen to run its job. Raises BlobRefused."""
+        if isinstance(request, InlineWanted):
+            return inline_blob((live for live in self.live.values() if _runs(live, sender)), request)
         wanted = Sha256(request.sha256)
         if not any(live.base.spec.engine.module == wanted and _runs(live, sender) for live in self.live.values()):
             raise BlobRefused("no job that you run here needs this module")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from node.model import PeerId
 
@@ -31,6 +31,14 @@ class Prepared:
 
     path: Path
     source: str
+
+
+@runtime_checkable
+class Resolves(Protocol):
+    """A driver whose inputs can change: the requester pins them, once per job, before nodes hear of them."""
+
+    async def resolved(self, ref: Any) -> Any:
+        """The same input with what was seen of it. Raises StorageError."""
 
 
 class Storage(Protocol[Ref]):

@@ -11,7 +11,7 @@ from typing import Any
 
 from node.errors import StorageError
 from node.model import Input, PeerId
-from node.storage.base import Entry, Prepared, Storage
+from node.storage.base import Entry, Prepared, Resolves, Storage
 
 Drivers = Mapping[type[Input], Storage[Any]]
 
@@ -28,6 +28,14 @@ class Sources:
     def names(self) -> tuple[str, ...]:
         """The names of all drivers."""
         return tuple(driver.name for driver in self._drivers.values())
+
+    async def resolved(self, ref: Input) -> Input:
+        """The input as nodes are to hear of it: with what was seen of it, where it can change. Raises StorageError."""
+        driver = self._drivers.get(type(ref))
+        if not isinstance(driver, Resolves):
+            return ref
+        found: Input = await driver.resolved(ref)
+        return found
 
     async def has(self, ref: Input) -> bool:
         """See Storage."""

@@ -171,11 +171,11 @@ def test_no_body_is_more_than_refused_and_the_refusal_names_a_path(tmp_path):
 def test_a_body_over_the_limit_is_refused_declared_or_not(tmp_path):
     async def scenario(node):
         async def chunks():
-            for _ in range(limits.SPEC_BYTES_MAX // 1024 + 2):
+            for _ in range(limits.SPEC_BODY_BYTES_MAX // 1024 + 2):
                 yield b" " * 1024
 
         async with node.client() as http:
-            for content in (b" " * (limits.SPEC_BYTES_MAX + 1), chunks()):
+            for content in (b" " * (limits.SPEC_BODY_BYTES_MAX + 1), chunks()):
                 answer = await http.post("/v1/jobs", content=content)
                 assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
 

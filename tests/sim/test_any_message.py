@@ -97,7 +97,12 @@ class Fuzzer:
         runs = [x.execution for x in self._peer.heard if hasattr(x, "execution")] + self._made_up
         run, number = self._random.choice(runs), self._random.choice([0, 1, 3, 2**62])
         request = self._random.choice(
-            [m.ManifestWanted(run), m.FileWanted(run, number, number), m.ModuleWanted(MODULE_SHA256, number)]
+            [
+                m.ManifestWanted(run),
+                m.FileWanted(run, number, number),
+                m.ModuleWanted(MODULE_SHA256, number),
+                m.InlineWanted(MODULE_SHA256, number),
+            ]
         )
         async with self._peer.transport.fetch(peer(0), request) as blob:
             async for _ in blob.chunks:

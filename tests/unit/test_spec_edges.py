@@ -31,9 +31,9 @@ def test_two_can_be_compared():
 
 def test_a_body_of_just_the_limit_is_read():
     text = body()
-    assert parse(text + b" " * (limits.SPEC_BYTES_MAX - len(text)))
+    assert parse(text + b" " * (limits.SPEC_BODY_BYTES_MAX - len(text)))
     with pytest.raises(InvalidSpec, match="at most"):
-        parse(text + b" " * (limits.SPEC_BYTES_MAX - len(text) + 1))
+        parse(text + b" " * (limits.SPEC_BODY_BYTES_MAX - len(text) + 1))
 
 
 @pytest.mark.parametrize(

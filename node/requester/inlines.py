@@ -1,0 +1,31 @@
+"""Contents of inline files of jobs under way, and which nodes may have them.
+
+They are kept in memory with their job and nowhere else: offers, the journal and receipts name them by size and hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+
+from node import limits
+from node.errors import BlobRefused
+from node.messages import InlineWanted
+from node.model import Sha256
+from node.requester.live import LiveJob
+from node.transport.base import Blob
+
+
+def inline_blob(jobs: Iterable[LiveJob], request: InlineWanted) -> Blob:
+    """A content that one of ``jobs``, those that the asking peer runs, has. Raises BlobRefused."""
+    wanted = Sha256(request.sha256)
+    content = next((live.contents[wanted] for live in jobs if wanted in live.contents), None)
+    if content is None:
+        raise BlobRefused("no job that you run here has this file")
+    if request.offset > len(content):
+        raise BlobRefused(f"the file ends at {len(content)}, before {request.offset}")
+    return Blob(len(content) - request.offset, _chunks(memoryview(content)[request.offset :]))
+
+
+async def _chunks(content: memoryview) -> AsyncIterator[bytes]:
+    for begin in range(0, len(content), limits.BLOB_CHUNK_BYTES):
+        yield bytes(content[begin : begin + limits.BLOB_CHUNK_BYTES])
