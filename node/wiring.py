@@ -5,7 +5,7 @@ The same for ``serve`` and for the simulator; they differ in the parts they brin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
@@ -34,6 +34,9 @@ from node.vault.results import Results
 from node.verifier.deterministic import Deterministic
 from node.verifier.noop import Noop
 
+Service = Callable[[], Awaitable[None]]
+"""What a driver does by itself for as long as the node lives; begun when the transport listens, ended by cancelling."""
+
 VERIFIERS = {verifier.name: verifier for verifier in (Deterministic(), Noop())}
 
 
@@ -50,6 +53,7 @@ class Parts:
     data_dir: Path
     bootstrap: tuple[str, ...]
     ambient: Ambient
+    services: Sequence[Service] = ()
 
 
 class Node:
@@ -63,7 +67,7 @@ class Node:
         self.results = Results(parts.data_dir / "results")
         keeping = Keeping(journal=parts.journal, results=self.results, modules=self.modules)
         self.requester = Requester(parts.identity, transport, keeping, VERIFIERS, ambient)
-        self.jobs = JobDesk(self.requester, keeping, ambient)
+        self.jobs = JobDesk(self.requester, keeping, parts.storage, ambient)
         able = Abilities(
             engines=engines,
             verifiers=VERIFIERS,
@@ -90,6 +94,8 @@ class Node:
             await nursery.start(self.requester.run)
             await nursery.start(self._parts.transport.run, self)
             await nursery.start(self.directory.run)
+            for service in self._parts.services:
+                nursery.start_soon(service)
             task_status.started()
 
     def joined(self, peer: PeerId, addresses: tuple[str, ...]) -> None:
