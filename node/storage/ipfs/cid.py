@@ -53,16 +53,24 @@ class Cid(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
     @staticmethod
     def from_bytes(raw: bytes) -> Cid:
         """From the binary form, all of it. Raises ValueError."""
-        if len(raw) == 34 and raw.startswith(_SHA2_256_HEAD):
-            return Cid(0, DAG_PB, raw)
+        cid, end = Cid.from_prefix(raw)
+        if end != len(raw):
+            raise ValueError(f"{len(raw) - end} bytes follow its hash")
+        return cid
+
+    @staticmethod
+    def from_prefix(raw: bytes) -> tuple[Cid, int]:
+        """From the binary form that these bytes begin with, and where it ends. Raises ValueError."""
+        if raw.startswith(_SHA2_256_HEAD):
+            return Cid(0, DAG_PB, _digest(raw, 0, 34)), 34
         version, at = varint.decode(raw, 0)
         if version != 1:
             raise ValueError(f"its version is {version}")
         codec, at = varint.decode(raw, at)
         if codec not in (RAW, DAG_PB):
             raise ValueError(f"the codec {_CODECS.get(codec, hex(codec))} is not supported; files are dag-pb and raw")
-        _check_multihash(raw, at)
-        return Cid(1, codec, raw[at:])
+        end = _end_of_multihash(raw, at)
+        return Cid(1, codec, _digest(raw, at, end)), end
 
     @staticmethod
     def of(block: bytes, codec: int, version: int = 1) -> Cid:
@@ -140,12 +148,17 @@ def _from_base32(digits: str) -> bytes:
     return raw
 
 
-def _check_multihash(raw: bytes, at: int) -> None:
+def _end_of_multihash(raw: bytes, at: int) -> int:
     code, at = varint.decode(raw, at)
     size, at = varint.decode(raw, at)
     if code not in (SHA2_256, IDENTITY):
         raise ValueError(f"the hash {_HASHES.get(code, hex(code))} is not supported; sha2-256 is")
-    if len(raw) - at != size:
-        raise ValueError(f"its hash has {len(raw) - at} bytes and says that it has {size}")
     if (size != 32) if code == SHA2_256 else (size > IDENTITY_BYTES_MAX):
         raise ValueError(f"its hash has {size} bytes")
+    return at + size
+
+
+def _digest(raw: bytes, at: int, end: int) -> bytes:
+    if end > len(raw):
+        raise ValueError("its hash is cut off")
+    return raw[at:end]

@@ -15,6 +15,7 @@ from node.storage.ipfs.dagpb import Link
 FANOUT = 256  # of what we write
 HASH_BITS = 64
 
+_HEX = frozenset("0123456789ABCDEF")
 _MASK = (1 << 64) - 1
 _C1, _C2 = 0x87C37B91114253D5, 0x4CF5AD432745937F
 
@@ -50,25 +51,25 @@ def slots_of(node: unixfs.Node) -> Iterator[Slot]:
     last = -1
     for link in node.links:
         prefix = link.name[:digits]
-        index = int(prefix, 16) if prefix.isascii() and prefix.isalnum() and prefix == prefix.upper() else -1
-        if len(prefix) != digits or index <= last or not bits >> index & 1:
+        index = int(prefix, 16) if len(prefix) == digits and _HEX.issuperset(prefix) else -1
+        if index <= last or not bits >> index & 1:
             raise ValueError(f"a sharded folder with a link {link.name[:300]!r} that is not in its slot")
         last = index
         yield Slot(index, link.name[digits:], link)
 
 
-def place(name: str, fanout: int, level: int) -> int:
-    """The slot of a name at this level. Raises ValueError below the last level."""
-    width = fanout.bit_length() - 1
-    if (level + 1) * width > HASH_BITS:
+def path_of(name: str, fanout: int, level: int) -> int:
+    """The slots of a name down to this level, as one number. Raises ValueError below the last level."""
+    bits = (level + 1) * (fanout.bit_length() - 1)
+    if bits > HASH_BITS:
         raise ValueError("a sharded folder that is too deep")
-    return hashed(name.encode()) >> (HASH_BITS - (level + 1) * width) & (fanout - 1)
+    return hashed(name.encode()) >> (HASH_BITS - bits)
 
 
 def child_of(node: unixfs.Node, name: str, level: int) -> Slot | None:
     """The slot where a name is, or where the shard is that has it. Raises ValueError."""
-    index = place(name, node.fanout, level)
-    return next((slot for slot in slots_of(node) if slot.place == index and slot.name in ("", name)), None)
+    place = path_of(name, node.fanout, level) & (node.fanout - 1)
+    return next((slot for slot in slots_of(node) if slot.place == place and slot.name in ("", name)), None)
 
 
 def hashed(name: bytes) -> int:

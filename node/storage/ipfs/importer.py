@@ -32,7 +32,12 @@ def import_tree(
 
     Raises StorageError that names the path: it cannot be read, is no file or folder, has changed meanwhile.
     """
-    return _Import((Layout(profile, put),), checkpoint).of(path)[0]
+    return imported(path, [Layout(profile, put)], checkpoint)[0]
+
+
+def imported(path: Path, layouts: Sequence[Layout], checkpoint: Checkpoint = lambda: None) -> list[Imported]:
+    """The same for several layouts, with one reading. Raises StorageError as ``import_tree`` does."""
+    return _Import(layouts, checkpoint).of(path)
 
 
 def cid_of(path: Path, profile: Profile, checkpoint: Checkpoint = lambda: None) -> Cid:
@@ -46,7 +51,7 @@ def confirms(path: Path, cid: Cid, checkpoint: Checkpoint = lambda: None) -> boo
     A file alone in a folder (``ipfs add --wrap-with-directory``) is confirmed as that folder, and only by it, since
     that is what a job would see. Raises StorageError as ``import_tree`` does.
     """
-    found = _Import([Layout(profile) for profile in _candidates(cid)], checkpoint).of(path)
+    found = imported(path, [Layout(profile) for profile in _candidates(cid)], checkpoint)
     return any((made.cid.codec, made.cid.multihash) == (cid.codec, cid.multihash) for made in found)
 
 

@@ -50,11 +50,12 @@ class Imported(NamedTuple):
 
 
 class Layout:
-    """Makes blocks by one profile, and hands them to ``put``, if anybody wants them."""
+    """Makes blocks by one profile, and hands them to ``put``, if anybody wants them: all, or all but leaves."""
 
-    def __init__(self, profile: Profile, put: Put | None = None) -> None:
+    def __init__(self, profile: Profile, put: Put | None = None, *, with_leaves: bool = True) -> None:
         self.profile = profile
         self._put = put
+        self._put_leaf = put if with_leaves else None
 
     def file(self) -> FileLayout:
         """A file to be given its bytes."""
@@ -70,22 +71,22 @@ class Layout:
     def leaf(self, chunk: memoryview) -> Link:
         """A part of a file that is one block."""
         if self.profile.has_raw_leaves:
-            return self._block((chunk,), RAW)
+            return self._block((chunk,), RAW, self._put_leaf)
         head, tail = unixfs.leaf_ends(len(chunk))
-        return self._block((head, chunk, tail), DAG_PB)
+        return self._block((head, chunk, tail), DAG_PB, self._put_leaf)
 
     def node(self, links: Sequence[Link], data: bytes) -> Link:
         """A block of links and data, as a link to it."""
-        link = self._block((dagpb.encode(links, data),), DAG_PB)
+        link = self._block((dagpb.encode(links, data),), DAG_PB, self._put)
         return link._replace(tsize=link.tsize + sum(below.tsize for below in links))
 
-    def _block(self, parts: tuple[bytes | memoryview, ...], codec: int) -> Link:
+    def _block(self, parts: tuple[bytes | memoryview, ...], codec: int, put: Put | None) -> Link:
         digest = hashlib.sha256()
         for part in parts:
             digest.update(part)
         cid = Cid.of_digest(digest.digest(), codec, self.profile.version)
-        if self._put is not None:
-            self._put(cid, b"".join(parts))
+        if put is not None:
+            put(cid, b"".join(parts))
         return Link(cid, "", sum(map(len, parts)))
 
     def _is_large(self, links: Sequence[Link]) -> bool:

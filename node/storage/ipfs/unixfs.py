@@ -83,7 +83,7 @@ def shard_data(bits: int, fanout: int) -> bytes:
 def check_name(name: str) -> None:
     """Raises ValueError for what cannot be the name of a file or folder here."""
     if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise ValueError(f"the name {name!r}")
+        raise ValueError(f"the name {name[:DAG_NAME_BYTES_MAX]!r}")
     if len(name.encode()) > DAG_NAME_BYTES_MAX:
         raise ValueError(f"a name of {len(name.encode())} bytes")
 

@@ -1,0 +1,138 @@
+"""A DAG of files and folders, from a block session: what it has, where a path in it leads, and all of it on disk.
+
+Does not live here: what a block means and what is refused (``walk``), where blocks come from (``base``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
+from pathlib import Path
+
+import trio
+
+from node.ambient import Offload
+from node.errors import StorageError
+from node.limits import MiB
+from node.storage.base import Entry
+from node.storage.ipfs import hamt, unixfs
+from node.storage.ipfs.base import BlockSession
+from node.storage.ipfs.cid import RAW, Cid
+from node.storage.ipfs.tree_writer import TreeWriter
+from node.storage.ipfs.unixfs import Kind
+from node.storage.ipfs.walk import BytesFound, FileFound, FolderFound, Found, Walk
+
+_CLAIM_MAX = 1 << 62  # A larger size is no claim to be taken seriously.
+_BATCH_BYTES = 4 * MiB  # Written in one go.
+_BATCH_FOUND = 1_024
+
+
+async def size_of(session: BlockSession, root: Cid) -> int:
+    """Bytes of all files below, by one block; of a folder never less than that if nobody lies, and little more.
+
+    A claim: ``write`` holds the DAG to a limit. Raises StorageError.
+    """
+    block = await _block(session, root)
+    if root.codec == RAW:
+        return len(block)
+    node = _decoded(block, root)
+    size = node.size if node.kind in (Kind.FILE, Kind.RAW) else sum(link.tsize for link in node.links)
+    if size > _CLAIM_MAX:
+        raise StorageError(f"{root} claims to have {size} bytes")
+    return size
+
+
+async def listing(session: BlockSession, root: Cid) -> tuple[Entry, ...]:
+    """The tree, the root included as ``""``, sorted by path; no part of a file is fetched, so sizes are claims.
+
+    Raises StorageError.
+    """
+    walk = Walk(root, _CLAIM_MAX, contents=False)
+    entries: list[Entry] = []
+    while (due := walk.due) is not None:
+        entries.extend(_entries(await _next(session, walk, due)))
+    return tuple(sorted(entries, key=attrgetter("path")))
+
+
+async def write(session: BlockSession, root: Cid, target: Path, limit_bytes: int, offload: Offload) -> int:
+    """Write the file or folder at ``target``, which must not exist; its files' bytes, at most ``limit_bytes``.
+
+    Raises StorageError; what was written until then stays, under a name that nobody must take for whole.
+    """
+    walk, writer = Walk(root, limit_bytes, contents=True), TreeWriter(target)
+    batch: list[Found] = []
+    size = total = 0
+    try:
+        while (due := walk.due) is not None:
+            found = await _next(session, walk, due)
+            batch.extend(found)
+            size += sum(len(one.data) for one in found if isinstance(one, BytesFound))
+            if size >= _BATCH_BYTES or len(batch) >= _BATCH_FOUND:
+                await offload(writer.write, batch)
+                total, size, batch = total + size, 0, []
+        await offload(writer.write, batch)
+    finally:
+        writer.close()
+    return total + size
+
+
+async def resolved(session: BlockSession, root: Cid, names: Sequence[str]) -> Cid:
+    """What ``root/name/name`` is. Raises StorageError when there is no such thing."""
+    cid = root
+    for name in names:
+        found = await _child(session, cid, name)
+        if found is None:
+            raise StorageError(f"{root}/{'/'.join(names)} does not exist: there is no {name!r} in {cid}")
+        cid = found
+    return cid
+
+
+async def _next(session: BlockSession, walk: Walk, due: Cid) -> list[Found]:
+    if ahead := walk.ahead():
+        session.want(ahead)
+    return walk.take(await _block(session, due))
+
+
+def _entries(found: Iterable[Found]) -> Iterator[Entry]:
+    for one in found:
+        match one:
+            case FolderFound(path):
+                yield Entry(path, 0, is_folder=True)
+            case FileFound(path, size):
+                yield Entry(path, size, is_folder=False)
+            case BytesFound():
+                pass
+
+
+async def _child(session: BlockSession, folder: Cid, name: str) -> Cid | None:
+    if folder.codec == RAW:
+        return None
+    node = _decoded(await _block(session, folder), folder)
+    if node.kind is Kind.DIRECTORY:
+        return next((link.cid for link in node.links if link.name == name), None)
+    level = 0
+    while node.kind is Kind.SHARD:
+        try:
+            slot = hamt.child_of(node, name, level)
+        except ValueError as error:
+            raise StorageError(f"{folder} cannot be used: it is {error}") from error
+        if slot is None or slot.name:
+            return slot and slot.link.cid
+        level += 1
+        node = _decoded(await _block(session, slot.link.cid), slot.link.cid)
+    return None
+
+
+async def _block(session: BlockSession, cid: Cid) -> bytes:
+    inlined = cid.inlined
+    if inlined is None:
+        return await session.get(cid)
+    await trio.lowlevel.checkpoint()
+    return inlined
+
+
+def _decoded(block: bytes, cid: Cid) -> unixfs.Node:
+    try:
+        return unixfs.decode(block)
+    except ValueError as error:
+        raise StorageError(f"{cid} cannot be used: it is {error}") from error
