@@ -1,0 +1,113 @@
+"""What the size of unsealed data costs a job, and how long 100,000 files take to list: rows and ratios, no timed test.
+
+``python -m tests.bench.bench_unsealed [FOLDER]``: FOLDER is where the data is made (default: the temporary folder).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+for place in (ROOT, ROOT / "tests"):
+    if str(place) not in sys.path:  # Also when started by path.
+        sys.path.insert(0, str(place))
+
+import httpx  # noqa: E402
+from contract.wasm_modules import Text, command, copied_to_stdout  # noqa: E402
+from doubles.realnode import real_node  # noqa: E402
+
+from node import limits  # noqa: E402
+from node.storage import tree  # noqa: E402
+
+ROUNDS = 40
+LISTED_S_MAX = 3.0
+SIZES = {"small": 10 * limits.MiB, "large": 1 * limits.GiB}
+
+
+def main(where: str | None = None) -> None:
+    """Make the data below ``where`` and print a row for each."""
+    with tempfile.TemporaryDirectory(dir=where) as scratch:
+        folder = Path(scratch)
+        listing(folder / "many")
+        starting(folder)
+
+
+def listing(folder: Path) -> None:
+    """100,000 files in 100 folders."""
+    for number in range(100):
+        (folder / str(number)).mkdir(parents=True)
+        for name in range(1000):
+            (folder / str(number) / str(name)).touch()
+    for name, look in (("list", tree.listed), ("size", tree.size)):
+        begun = time.perf_counter()
+        look(folder)
+        print(f"  {name} of 100,000 files: {time.perf_counter() - begun:.2f} s   (at most {LISTED_S_MAX:g})")
+
+
+def starting(folder: Path) -> None:
+    """The same job on little and on much unsealed data, in turns, so that both meet the same machine."""
+    copies = folder / "copies"
+    for name, size in SIZES.items():
+        written(copies / name, size)
+    with node_over(copies, folder / "node") as http:
+        module = http.post("/v1/modules", content=first_bytes().data).json()["sha256"]
+        ran(http, module, "small")
+        orders = [list(SIZES), list(reversed(SIZES))]
+        times = [{name: ran(http, module, name) for name in orders[turn % 2]} for turn in range(ROUNDS)]
+    for index, what in enumerate(("from the draw to the start of the run", "from submitting to the results")):
+        small, large = (statistics.fmean(round_[name][index] for round_ in times) * 1000 for name in SIZES)
+        print(f"  {what}: 10 MiB {small:.1f} ms, 1 GiB {large:.1f} ms, ratio {large / small:.2f}   (1 within noise)")
+
+
+def written(folder: Path, size: int) -> None:
+    """One file without holes."""
+    folder.mkdir(parents=True)
+    piece = os.urandom(limits.MiB)
+    with (folder / "data").open("wb") as file:
+        for _ in range(size // limits.MiB):
+            file.write(piece)
+
+
+def first_bytes() -> Any:
+    """A program that copies the first 64 KiB of ``data`` to its standard output."""
+    text = Text()
+    return command(copied_to_stdout(text(b"data")), text)
+
+
+@contextmanager
+def node_over(copies: Path, data_dir: Path) -> Iterator[httpx.Client]:
+    """Signed in at a node that has what lies in ``copies``."""
+    with real_node(data_dir, "--filecoin-unsealed-path", f"{copies}/{{{{ cid }}}}") as node, node.client() as http:
+        yield http
+
+
+def ran(http: httpx.Client, module: str, name: str) -> tuple[float, float]:
+    """Seconds from the draw to the start of the run, and from submitting to the end."""
+    inputs = [{"type": "cid", "cid": name, "path": "/inputs"}]
+    spec = {"name": name, "engine": {"type": "wasm", "module": module}, "inputs": inputs}
+    begun = time.perf_counter()
+    job = http.post("/v1/jobs", json=spec, headers={"prefer": "wait=60"}).json()
+    took = time.perf_counter() - begun
+    assert job["state"] == "completed", job
+    at = {event["kind"]: datetime.fromisoformat(event["at"]) for event in history(http, job["id"])}
+    return (at["started"] - at["drawn"]).total_seconds(), took
+
+
+def history(http: httpx.Client, job: str) -> list[dict[str, Any]]:
+    """What is told of a job that has ended."""
+    lines = http.get(f"/v1/jobs/{job}/events").text.splitlines()
+    return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])
