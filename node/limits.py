@@ -72,6 +72,7 @@ SHARDS_MAX = 10_000  # Refused at submission.
 SHARD_PATH_CHARS_MAX = 4_096  # Refused at submission.
 SHARD_PATHS_BYTES_MAX = 512 * KiB  # Of one shard: they travel in one frame. Refused at submission.
 SLOTS_MAX = 64  # Executions of one job under way on one node; the next is engaged when one ends.
+PLAN_BYTES_MAX = 12 * MiB  # Of all paths of all shards. Refused at submission.
 SHARDS_ACTIVE_PER_CLIENT = 20_000  # Of all jobs of a client under way. Further submissions are refused (429).
 SHARDS_ACTIVE_MAX = 40_000  # The same over all clients of a node.
 JOBS_ACTIVE_PER_CLIENT = 1_000  # Further submissions are refused (429) until one ends.
@@ -93,6 +94,7 @@ EXECUTIONS_WAITING_MAX = 256  # Waiting for room on this node; with more the nod
 RESULTS_KEPT_S = 3_600.0  # A result whose requester is silent for this long after its vote must be over is deleted.
 MODULE_FETCHES_MAX = 16  # Modules on their way here, one for each requester; further runs wait.
 MODULE_FETCH_S = 300.0  # A module that takes longer fails its run.
+INLINE_FETCH_S = 60.0  # The same of an inline file.
 INLINE_FILES_MAX = 1_024  # Results of more files do not, however small they are.
 INLINE_BYTES_MAX = 64 * KiB  # Results up to this travel in the control frame.
 

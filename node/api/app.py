@@ -19,6 +19,7 @@ from node.api.services import Api, Services, signed_in
 
 _SIGNED_IN = (
     jobs.submit,
+    jobs.plan,
     jobs.recent,
     jobs.describe,
     jobs.cancel,

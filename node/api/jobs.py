@@ -11,9 +11,10 @@ from litestar.params import FromPath, QueryParameter
 from node import limits, spec
 from node.api.bodies import preferred_wait_s, small_body, while_there
 from node.api.services import api_of
-from node.api.views import JobList, JobView, job_view, summary_view
+from node.api.views import JobList, JobView, PlanView, job_view, summary_view
 from node.errors import TooMany
 from node.journal.records import JobRecord
+from node.model import Plan
 
 RECEIPT_TYPE = "application/vnd.dsse.envelope.v1+json"
 
@@ -37,6 +38,19 @@ async def submit(request: Caller) -> Response[JobView]:
             record = await _awaited(request, record, wait_s)
             headers["preference-applied"] = f"wait={wait_s:.0f}"
     return Response(job_view(record), headers=headers)
+
+
+@post("/plan", operation_id="planJob", status_code=200)
+async def plan(request: Caller) -> PlanView:
+    """The shards that a spec would have if it were submitted now; nothing is submitted.
+
+    The inputs are listed by this node, as at a submission.
+    """
+    wanted = spec.parse(await small_body(request, limits.SPEC_BODY_BYTES_MAX))
+    found: Plan = ()
+    async with while_there(request.receive):
+        found = await api_of(request).services.jobs.plan(request.auth, wanted)
+    return PlanView(shards=found)
 
 
 @get("/jobs", operation_id="listJobs")

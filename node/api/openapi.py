@@ -101,7 +101,7 @@ def _complete(operation: dict[str, Any]) -> None:
     if name in _CONTENT:
         media_type, schema = _CONTENT[name]
         responses["200"]["content"] = {media_type: {"schema": schema}}
-    if name == "submitJob":
+    if name in ("submitJob", "planJob"):
         operation["requestBody"] = _body("application/json", {"$ref": _REF.format(name="JobSpec")})
     if name == "uploadModule":
         operation["requestBody"] = _body("application/wasm", {"type": "string", "format": "binary"})

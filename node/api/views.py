@@ -99,6 +99,12 @@ class JobView(_View, frozen=True, kw_only=True):
     results: ResultsView | None
 
 
+class PlanView(_View, frozen=True, kw_only=True):
+    """The shards of a spec: what each sees of the inputs, as paths of the job."""
+
+    shards: tuple[tuple[str, ...], ...]
+
+
 class JobSummary(_View, frozen=True, kw_only=True):
     """One line of a list."""
 

@@ -11,13 +11,15 @@ import trio
 from node import limits
 from node.ambient import Ambient
 from node.errors import Conflict, InvalidSpec, NotFound, TooMany
-from node.journal.records import JobEvent, JobRecord, ShardRecord, ShardState
-from node.model import ClientId, JobId, JobSpec, Sha256
+from node.journal.records import JobEvent, JobRecord, ShardRecord, ShardState, Tally
+from node.model import ClientId, JobId, JobSpec, Plan, Sha256
+from node.requester.drafting import Draft, Drafting
 from node.requester.life import CancelAsked
 from node.requester.live import LiveJob
 from node.requester.record import shard_of
 from node.requester.role import Keeping, Requester
-from node.spec import canonical, sha256_of
+from node.spec import canonical, plan_sha256, sha256_of
+from node.storage.sources import Sources
 
 _ID_CHARS = 32
 _LATELY_S = 1.0
@@ -27,11 +29,12 @@ _SEVERAL = 2  # enough to know that a prefix is not unique
 class JobDesk:
     """Implements Jobs."""
 
-    def __init__(self, requester: Requester, keeping: Keeping, ambient: Ambient) -> None:
+    def __init__(self, requester: Requester, keeping: Keeping, storage: Sources, ambient: Ambient) -> None:
         self._requester = requester
         self._keeping = keeping
         self._journal = keeping.journal
         self._ambient = ambient
+        self._drafting = Drafting(storage, ambient.offload)
         self._lately: dict[tuple[ClientId, Sha256], int] = {}  # what has been checked, and its size
         self._lately_until = 0.0  # trio's clock
 
@@ -39,13 +42,23 @@ class JobDesk:
         """See Jobs."""
         with self._keeping.modules.held(Sha256(spec.engine.module)):
             module_bytes = await self._module_bytes(client, Sha256(spec.engine.module))
-            text = canonical(spec)
-            self._check_quota(client, len(text))
-            live = LiveJob(self._submitted(client, spec, text), len(text), module_bytes)
+            self._check_quota(client, 0)  # Before others are asked for it.
+            draft = await self._drafting.draft(client, spec)
+            text = canonical(draft.spec)
+            held_bytes = len(text) + draft.extra_bytes
+            self._check_quota(client, held_bytes)
+            record = self._submitted(client, draft, text)
+            live = LiveJob(record, held_bytes, module_bytes, draft.contents, draft.plan)
             self._requester.open(live)
         return await live.taken()
 
-    def _submitted(self, client: ClientId, spec: JobSpec, text: bytes) -> JobRecord:
+    async def plan(self, client: ClientId, spec: JobSpec) -> Plan:
+        """See Jobs."""
+        draft = await self._drafting.draft(client, spec)
+        return draft.plan or (tuple(ref.path for ref in spec.inputs),)
+
+    def _submitted(self, client: ClientId, draft: Draft, text: bytes) -> JobRecord:
+        spec, shards = draft.spec, 1 if draft.plan is None else len(draft.plan)
         now = self._ambient.now()
         life_s = spec.deal.bid_window_s + spec.timeout_s + limits.REPLY_S + limits.HAND_OVER_S + limits.COMMITS_S
         return JobRecord(
@@ -55,6 +68,9 @@ class JobDesk:
             spec_sha256=sha256_of(text),
             submitted_at=now,
             deadline=now + life_s,
+            shards=shards,
+            plan_sha256=None if draft.plan is None else plan_sha256(draft.plan),
+            tally=Tally(waiting=shards),
         )
 
     async def find(self, client: ClientId, name: str) -> JobRecord:

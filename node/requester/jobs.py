@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from node.journal.records import JobEvent, JobRecord, ShardRecord, ShardState
-from node.model import ClientId, JobSpec
+from node.model import ClientId, JobSpec, Plan
 
 
 class Jobs(Protocol):
@@ -18,6 +18,12 @@ class Jobs(Protocol):
 
     async def submit(self, client: ClientId, spec: JobSpec) -> JobRecord:
         """Take a parsed spec; when this returns, the job survives a crash. Raises InvalidSpec, TooMany, NoRoom."""
+
+    async def plan(self, client: ClientId, spec: JobSpec) -> Plan:
+        """The shards that the spec would have now; without sharding the one, with the paths of its inputs.
+
+        Raises InvalidSpec.
+        """
 
     async def find(self, client: ClientId, name: str) -> JobRecord:
         """The job as it is now."""

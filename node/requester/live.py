@@ -13,7 +13,7 @@ import trio
 from node import limits
 from node.alarms import Alarm
 from node.journal.records import JobEvent, JobRecord
-from node.model import JobId, PeerId, Sha256
+from node.model import JobId, PeerId, Plan, Sha256
 from node.requester.handover import Incoming
 from node.requester.life import Bidding, Note, State
 
@@ -26,6 +26,7 @@ class LiveJob:
     spec_bytes: int
     module_bytes: int
     contents: Mapping[Sha256, bytes] = field(default_factory=dict)  # of the spec's inline files
+    plan: Plan | None = None  # None: one shard that sees all inputs whole
     state: State = field(default_factory=Bidding)
     shown: JobRecord = field(init=False)
     events: list[JobEvent] = field(default_factory=list)  # shown

@@ -89,6 +89,12 @@ def _batches(atoms: list[str], size: int) -> Plan:
             f"expected a batch_size >= {least}: {len(atoms)} paths make {count} shards, a job may have"
             f" {limits.SHARDS_MAX}",
         )
+    total = sum(len(path.encode()) for path in atoms)
+    if total > limits.PLAN_BYTES_MAX:
+        raise InvalidSpec(
+            _PATTERN,
+            f"expected at most {limits.PLAN_BYTES_MAX} bytes of selected paths, got {total}; select folders instead",
+        )
     plan = tuple(tuple(atoms[at : at + size]) for at in range(0, len(atoms), size))
     if any(sum(len(path.encode()) for path in shard) > limits.SHARD_PATHS_BYTES_MAX for shard in plan):
         raise InvalidSpec(

@@ -29,6 +29,10 @@ class Sources:
         """The names of all drivers."""
         return tuple(driver.name for driver in self._drivers.values())
 
+    def changes(self, ref: Input) -> bool:
+        """Whether ``resolved`` may ask somebody else."""
+        return isinstance(self._drivers.get(type(ref)), Resolves)
+
     async def resolved(self, ref: Input) -> Input:
         """The input as nodes are to hear of it: with what was seen of it, where it can change. Raises StorageError."""
         driver = self._drivers.get(type(ref))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import msgspec
 import trio
 
 from node.errors import Conflict, NotFound
-from node.journal.records import JobEvent, JobRecord
-from node.model import ClientId, JobId, JobSpec, PeerId
+from node.journal.records import JobEvent, JobRecord, ShardRecord
+from node.model import ClientId, JobId, JobSpec, PeerId, Plan
 from node.spec import spec_hash
 
 PEER = PeerId("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA")
@@ -24,6 +24,7 @@ class FakeJobs:
         self.records: dict[JobId, JobRecord] = {}
         self.history: dict[JobId, list[JobEvent]] = {}
         self.receipts: dict[JobId, bytes] = {}
+        self.shard_records: dict[JobId, tuple[ShardRecord, ...]] = {}
         self.submit_error: Exception | None = None
         self.ends_at_once = False
         self.open_streams = 0
@@ -68,6 +69,19 @@ class FakeJobs:
         if self.ends_at_once:
             self.ends(job)
         return self.records[job]
+
+    async def plan(self, client: ClientId, spec: JobSpec) -> Plan:
+        await trio.lowlevel.checkpoint()
+        if self.submit_error is not None:
+            raise self.submit_error
+        return (tuple(ref.path for ref in spec.inputs),)
+
+    async def shards(
+        self, client: ClientId, name: str, *, after: int = -1, limit: int, states: Collection[str] = ()
+    ) -> tuple[ShardRecord, ...]:
+        record = await self.find(client, name)
+        kept = self.shard_records.get(record.job) or (ShardRecord(shard=0),)
+        return tuple(shard for shard in kept if shard.shard > after and (not states or shard.state in states))[:limit]
 
     async def find(self, client: ClientId, name: str) -> JobRecord:
         await trio.lowlevel.checkpoint()

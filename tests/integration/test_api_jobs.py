@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
+import httpx
 import trio
 from doubles.apinode import NODE_ID, SPEC, id_of, serving, until
 from doubles.jobs import PEER
@@ -238,3 +240,37 @@ def test_a_key_that_is_not_listed_is_told_which_line_to_add(tmp_path):
             assert f"ed25519 {id_of(BOB)} <your name>" in answer.json()["detail"]
 
     serving(tmp_path, scenario, admission=ListedKeys(tmp_path / "clients"))
+
+
+def test_a_plan_is_shown_and_nothing_is_submitted(tmp_path):
+    async def scenario(node):
+        async with node.client() as http:
+            inputs = [{"type": "cid", "cid": "apples", "path": path} for path in ("/a", "/b")]
+            answer = await http.post("/v1/plan", json=SPEC | {"inputs": inputs})
+            assert (answer.status_code, answer.json()) == (200, {"shards": [["/a", "/b"]]})
+            assert not node.jobs.records
+            broken = await http.post("/v1/plan", json=SPEC | {"sharding": {"glob_pattern": "*"}})
+            assert (broken.status_code, broken.json()["path"]) == (422, "$.sharding")
+            long = await http.post("/v1/plan", content=b" " * (limits.SPEC_BODY_BYTES_MAX + 1))
+            assert long.status_code == 413
+
+    serving(tmp_path, scenario)
+
+
+def test_a_plan_is_not_for_strangers(tmp_path):
+    async def scenario(node):
+        async with httpx.AsyncClient(base_url=node.url) as http:
+            assert (await http.post("/v1/plan", json=SPEC)).status_code == 401
+
+    serving(tmp_path, scenario)
+
+
+def test_inline_files_may_fill_a_body_far_beyond_the_spec(tmp_path):
+    async def scenario(node):
+        content = base64.b64encode(bytes(limits.INLINE_INPUT_BYTES)).decode()
+        files = {"type": "inline", "path": "/inputs", "files": {"a": {"content": content}}}
+        async with node.client() as http:
+            answer = await http.post("/v1/jobs", json=SPEC | {"inputs": [files]})
+            assert answer.status_code == 201
+
+    serving(tmp_path, scenario)

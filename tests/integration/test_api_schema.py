@@ -13,6 +13,7 @@ ROUTES = {
     ("get", "/v1/peers"),
     ("get", "/v1/jobs"),
     ("post", "/v1/jobs"),
+    ("post", "/v1/plan"),
     ("get", "/v1/jobs/{job}"),
     ("get", "/v1/jobs/{job}/events"),
     ("post", "/v1/jobs/{job}/cancel"),

@@ -139,6 +139,12 @@ def test_a_shard_whose_paths_do_not_fit_a_frame_is_refused():
     assert "smaller" in error.problem
 
 
+def test_a_plan_too_long_to_keep_is_refused():
+    trees = {"/in": tuple(Entry(f"{number:06}" + "x" * 1_000, 1, False) for number in range(13_000))}
+    assert refused(trees, "/in/*", size=10).path == "$.sharding.glob_pattern"
+    assert len(plan(trees, "/in/0*5x*", size=10)) == 130
+
+
 @pytest.mark.parametrize("name", ["x" * limits.SHARD_PATH_CHARS_MAX, "\udcff", "a\0b"])
 def test_a_path_that_cannot_be_told_to_a_node_is_refused(name):
     trees = {"/in": (Entry(name, 1, False), Entry("y", 1, False))}

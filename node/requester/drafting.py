@@ -1,0 +1,90 @@
+"""From a spec as a client gives it to one that nodes can be offered: URLs pinned, inputs listed, the plan frozen.
+
+Lives here: what takes time between the two, and its deadline. Does not live here: the rules of a spec (``node.spec``),
+which paths a pattern selects (``node.requester.plan``), what becomes of the job (``node.requester.desk``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+import trio
+
+from node import limits
+from node.ambient import Offload
+from node.errors import InvalidSpec, ResourceError
+from node.model import ClientId, Input, JobSpec, Plan, Sha256, cut, shown
+from node.requester.plan import shards_of
+from node.spec import contents, stripped
+from node.storage.base import Entry
+from node.storage.sources import Sources
+from node.turns import Turns
+
+DRAFTED_AT_ONCE = 4
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What a job is made from."""
+
+    spec: JobSpec  # pinned, without the contents of inline files
+    contents: dict[Sha256, bytes]
+    plan: Plan | None  # None: one shard that sees all inputs whole
+
+    @property
+    def extra_bytes(self) -> int:
+        """How much memory contents and plan take."""
+        paths = (len(path) for shard in self.plan or () for path in shard)
+        return sum(map(len, self.contents.values())) + sum(paths)
+
+
+class Drafting:
+    """Clients take turns at what asks storage: a listing of 100,000 files keeps nobody else's job waiting."""
+
+    def __init__(self, storage: Sources, offload: Offload) -> None:
+        self._storage = storage
+        self._offload = offload
+        self._turns = Turns(DRAFTED_AT_ONCE)
+
+    async def draft(self, client: ClientId, spec: JobSpec) -> Draft:
+        """Raises InvalidSpec that names the input which cannot be pinned or listed, or what sharding lacks."""
+        held = contents(spec)
+        short = stripped(spec)
+        if not self._asks_storage(short):
+            return Draft(spec=short, contents=held, plan=None)
+        async with self._turns.one(client):
+            with trio.move_on_after(limits.DRAFT_S):
+                return await self._asked(short, held)
+        raise InvalidSpec("$.inputs", f"this node could not look at all inputs within {limits.DRAFT_S:.0f} s")
+
+    def _asks_storage(self, spec: JobSpec) -> bool:
+        return spec.sharding is not None or any(map(self._storage.changes, spec.inputs))
+
+    async def _asked(self, spec: JobSpec, held: dict[Sha256, bytes]) -> Draft:
+        inputs = []
+        for index, ref in enumerate(spec.inputs):
+            inputs.append(await _named(index, ref, self._storage.resolved(ref)))
+        spec = msgspec.structs.replace(spec, inputs=tuple(inputs))
+        if spec.sharding is None:
+            return Draft(spec=spec, contents=held, plan=None)
+        trees: list[tuple[str, tuple[Entry, ...]]] = []
+        for index, ref in enumerate(spec.inputs):
+            trees.append((ref.path, await _named(index, ref, self._storage.list(ref))))
+            if sum(len(tree) for _, tree in trees) > limits.LISTED_MAX:
+                raise InvalidSpec(
+                    f"$.inputs[{index}]", f"inputs of at most {limits.LISTED_MAX} files and folders can be sharded"
+                )
+        return Draft(spec=spec, contents=held, plan=await self._offload(shards_of, trees, spec.sharding))
+
+
+async def _named(index: int, ref: Input, answer: Awaitable[_T]) -> _T:
+    """The answer, or InvalidSpec that names the input."""
+    try:
+        return await answer
+    except ResourceError as error:
+        raise InvalidSpec(f"$.inputs[{index}]", cut(f"{shown(ref)} cannot be used: {error}")) from error
