@@ -19,6 +19,7 @@ _IMPORTS = {
     "fd_close": "(param i32) (result i32)",
     "fd_fdstat_get": "(param i32 i32) (result i32)",
     "fd_read": "(param i32 i32 i32 i32) (result i32)",
+    "fd_readdir": "(param i32 i32 i32 i64 i32) (result i32)",
     "fd_seek": "(param i32 i64 i32 i32) (result i32)",
     "fd_write": "(param i32 i32 i32 i32) (result i32)",
     "path_create_directory": "(param i32 i32 i32) (result i32)",
