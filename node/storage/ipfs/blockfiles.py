@@ -4,8 +4,8 @@
 last of the name, as Kubo's flatfs has it: 1,024 folders however many blocks. ``pins/<name of the root>`` lists the
 blocks of a pinned DAG. So it takes no memory to know what is pinned, and no look at pinned blocks to evict others.
 
-A block is written under ``incoming/`` and renamed, so no half of one is ever under its name while the system stands; and
-its hash is checked by every read, so what a power cut or a bad disk left of a block is never given to anybody.
+A block is written under ``incoming/`` and renamed, so a kill never leaves half of one under its name; and its hash is
+checked by every read, so what a power cut or a bad disk left of a block is never given to anybody.
 The time of a file is that of its last use, to ``TOUCH_S``.
 
 Does not live here: how much may be kept (``blockstore``).

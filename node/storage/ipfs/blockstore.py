@@ -59,9 +59,9 @@ class Blockstore:
         """The block, checked; None when it is not here. Raises StorageError when the disk does not give it."""
         return self._sound(await self._ambient.offload(self._files.read, multihash, self._ambient.now()))
 
-    async def get_some(self, multihashes: Sequence[bytes], bytes_max: int) -> list[bytes | None]:
-        """The first of these blocks, at least one, as ``get`` gives them: not more than fit into so many bytes."""
-        found = await self._ambient.offload(_read_some, self._files, multihashes, bytes_max, self._ambient.now())
+    async def get_some(self, multihashes: Sequence[bytes | None], enough: int) -> list[bytes | None]:
+        """The first of these blocks, as ``get`` gives them, until they have ``enough`` bytes."""
+        found = await self._ambient.offload(_read_some, self._files, multihashes, enough, self._ambient.now())
         return [self._sound(block) for block in found]
 
     async def put(self, blocks: Sequence[tuple[bytes, bytes]]) -> None:
@@ -78,10 +78,10 @@ class Blockstore:
         finally:
             self._writing -= names
 
-    async def write(self, cost: int, call: Callable[[BlockFiles], _T]) -> _T:
-        """What ``call`` gives, which writes blocks of at most ``cost`` in all, in a worker thread. Raises NoRoom.
+    async def write(self, cost: int, call: Callable[[BlockFiles], tuple[_T, int]]) -> _T:
+        """What ``call`` gives, which writes blocks in a worker thread and says what they took. Raises NoRoom.
 
-        ``cost`` is what ``disk_bytes`` says of them.
+        ``cost``: what they take at most, by ``disk_bytes``.
         """
         given: list[_T] = []
         await self._counted(cost, lambda: _measured(self._files, call, given))
@@ -120,3 +120,22 @@ class Blockstore:
             log.warning("block rotted", extra={"bytes": found.size})
             return None
         return found
+
+
+def _read_some(
+    files: BlockFiles, multihashes: Sequence[bytes | None], enough: int, now: float
+) -> list[bytes | Rotten | None]:
+    found: list[bytes | Rotten | None] = []
+    for multihash in multihashes:
+        block = None if multihash is None else files.read(multihash, now)
+        found.append(block)
+        enough -= len(block) if isinstance(block, bytes) else 0
+        if enough <= 0:
+            break
+    return found
+
+
+def _measured(files: BlockFiles, call: Callable[[BlockFiles], tuple[_T, int]], given: list[_T]) -> int:
+    value, took = call(files)
+    given.append(value)
+    return took

@@ -1,0 +1,157 @@
+"""One reader of one DAG: what it wants is fetched ahead of it, within its share of the memory.
+
+Lives here: the window, waiting, deadlines. Does not live here: whom to ask (``asking``), streams (``exchange``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import trio
+
+from node import limits
+from node.errors import StorageError
+from node.storage.ipfs.bitswap.asking import Asking
+from node.storage.ipfs.blockstore import Blockstore
+from node.storage.ipfs.cid import Cid
+
+WANTS_MIN, WANTS_MAX = 4, 256  # under way, whatever the size of blocks
+_LOOK_S = 1.0  # A reader looks this often whether there is still hope.
+_USUAL_BYTES = 256 * limits.KiB
+_WEIGHT = 0.1
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    event: trio.Event = field(default_factory=trio.Event)
+    block: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What readers have in common. ``share_bytes``: of the memory, for each; ``said``: there may be wants to send."""
+
+    asking: Asking
+    store: Blockstore
+    share_bytes: Callable[[], int]
+    said: Callable[[], None]
+
+
+class Session:
+    """Implements ``BlockSession``. Blocks that come before they are read are held; too many of them go to the disk."""
+
+    def __init__(self, around: Surroundings, circle: int, root: Cid) -> None:
+        self._around = around
+        self._circle = circle
+        self._root = root
+        self._hints: dict[bytes, Cid] = {}  # by multihash, as everything here
+        self._open: set[bytes] = set()
+        self._held: dict[bytes, bytes] = {}
+        self._held_bytes = 0
+        self._waiting: dict[bytes, _Waiter] = {}
+        self._usual_bytes = float(_USUAL_BYTES)
+        self._progress_at = trio.current_time()
+        self._work = trio.Event()
+
+    def want(self, cids: Sequence[Cid]) -> None:
+        """See BlockSession."""
+        for cid in cids:
+            known = cid.multihash in self._open or cid.multihash in self._held
+            if not known and cid.inlined is None and len(self._hints) < limits.BITSWAP_HINTS_MAX:
+                self._hints[cid.multihash] = cid
+        self._work.set()
+
+    async def get(self, cid: Cid) -> bytes:
+        """See BlockSession."""
+        if cid.inlined is not None:
+            return cid.inlined
+        self._hints.pop(cid.multihash, None)
+        block = self._taken(cid.multihash)
+        if block is None and cid.multihash not in self._open:
+            block = await self._around.store.get(cid.multihash)
+        if block is None:  # It may have come while we looked.
+            block = self._taken(cid.multihash)
+        if block is None:
+            return await self._awaited(cid)
+        await trio.lowlevel.checkpoint()
+        return block
+
+    def arrived(self, multihash: bytes, block: bytes) -> None:
+        """A block that this reader wants, found to be what it wants."""
+        self._open.discard(multihash)
+        self._progress_at = trio.current_time()
+        self._usual_bytes += (len(block) - self._usual_bytes) * _WEIGHT
+        waiter = self._waiting.pop(multihash, None)
+        if waiter is not None:
+            waiter.block = block
+            waiter.event.set()
+        elif multihash not in self._held:
+            self._hold(multihash, block)
+        self._work.set()
+
+    async def feed(self) -> None:
+        """Ask for what the reader said it will want, as far as the window goes; until cancelled."""
+        while True:
+            await self._work.wait()
+            self._work = trio.Event()
+            while batch := self._next_hints():
+                absent = set(await self._around.store.absent(list(batch)))
+                for multihash in absent:
+                    self._want_now(batch[multihash])
+                self._around.said()
+
+    def _next_hints(self) -> dict[bytes, Cid]:
+        """What to look up now: nothing while a quarter of the window is not yet free, so that few messages do."""
+        window = int(max(WANTS_MIN, min(WANTS_MAX, self._around.share_bytes() / self._usual_bytes)))
+        room = window - len(self._open) - int(self._held_bytes / self._usual_bytes)
+        if room < window // 4:
+            return {}
+        batch = dict(islice(self._hints.items(), room))
+        for multihash in batch:
+            del self._hints[multihash]
+        return batch
+
+    def _want_now(self, cid: Cid) -> None:
+        if cid.multihash not in self._held:
+            self._open.add(cid.multihash)
+            self._around.asking.open(self._circle, cid, trio.current_time())
+
+    def _hold(self, multihash: bytes, block: bytes) -> None:
+        self._held[multihash] = block
+        self._held_bytes += len(block)
+        while self._held_bytes > 2 * self._around.share_bytes():  # They were put into the blockstore as well.
+            self._taken(next(iter(self._held)))
+
+    def _taken(self, multihash: bytes) -> bytes | None:
+        block = self._held.pop(multihash, None)
+        if block is not None:
+            self._held_bytes -= len(block)
+            self._work.set()
+        return block
+
+    async def _awaited(self, cid: Cid) -> bytes:
+        waiter = self._waiting.setdefault(cid.multihash, _Waiter())
+        self._want_now(cid)
+        self._around.said()
+        started = trio.current_time()
+        hopeless_s = 0.0
+        while True:
+            with trio.move_on_after(_LOOK_S):
+                await waiter.event.wait()
+            if waiter.block is not None:
+                return waiter.block
+            hopeless_s = hopeless_s + _LOOK_S if self._around.asking.is_hopeless(cid.multihash) else 0.0
+            silent_s = trio.current_time() - max(started, self._progress_at)
+            if hopeless_s >= limits.BITSWAP_MISSING_S or silent_s >= limits.BITSWAP_STALL_S:
+                raise StorageError(self._why(cid, hopeless=hopeless_s >= limits.BITSWAP_MISSING_S))
+
+    def _why(self, cid: Cid, *, hopeless: bool) -> str:
+        asked = self._around.asking.asked(self._circle)
+        what = f"block {cid} of {self._root}" if cid != self._root else f"{cid}"
+        if not asked:
+            return f"{what} cannot be had: no IPFS node is connected"
+        if hopeless:
+            return f"{what} cannot be had: all {asked} connected IPFS nodes were asked and none has it"
+        return f"{what} did not come within {limits.BITSWAP_STALL_S:g} s; {asked} IPFS nodes were asked"
