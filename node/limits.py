@@ -157,6 +157,7 @@ FETCH_AHEAD_BYTES = 32 * MiB  # Blocks of one input asked for before they are ne
 FETCH_AHEAD_BLOCKS = 256  # The same.
 CAR_HEADER_BYTES_MAX = 64 * KiB  # A CAR file with a longer header is refused.
 KUBO_CALLS_MAX = 16  # Calls of Kubo's RPC at once, each in a thread; further ones wait.
+KUBO_EXPORTS_MAX = 8  # Streams of it at once, each with a thread and some MiB; further ones wait.
 KUBO_FIND_S = 3.0  # A block that Kubo does not find within this is not had for a bid.
 KUBO_RESTART_S = 15.0  # A daemon that is away for longer, or twice, fails a fetch.
 KUBO_IMPORT_SILENT_S = 600.0  # The same of one that does not say that it has pinned what we uploaded.
