@@ -21,7 +21,7 @@ from node.transport.memory import Faults, MemoryTransport, Network
 
 if TYPE_CHECKING:
     _memory: type[Both] = MemoryTransport
-    _libp2p: type[Transport] = Libp2pTransport
+    _libp2p: type[Both] = Libp2pTransport
 
 
 class MemoryWorld:
@@ -94,10 +94,9 @@ class Libp2pWorld:
     async def break_connection(self, one: Transport, other: Transport) -> None:
         """Reset the socket, as a router that forgets does."""
         assert isinstance(one, Libp2pTransport)
-        peer = one._peering.get(other.local_id)
-        assert peer is not None
-        if peer.link is not None:
-            await peer.link.muxer.secured_conn.close()
+        link = one._guests.neighbours.get(other.local_id)
+        if link is not None:
+            await link.muxer.secured_conn.close()
 
 
 class InRealTime:
@@ -116,3 +115,11 @@ class TestLibp2pSessions(InRealTime, SessionContract):
 
 class TestLibp2pBlobs(InRealTime, BlobContract):
     """The same for blob streams."""
+
+
+class TestLibp2pStreams(InRealTime, StreamContract):
+    """The same for streams of other protocols."""
+
+
+class TestLibp2pGuests(InRealTime, GuestContract):
+    """The same for guests."""

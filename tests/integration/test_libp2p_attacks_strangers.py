@@ -49,7 +49,7 @@ def test_nothing_but_noise_is_spoken_on_a_new_connection(protocol: bytes) -> Non
     trio.run(main)
 
 
-@pytest.mark.parametrize("protocol", ["/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0", "/meshsub/1.1.0"])
+@pytest.mark.parametrize("protocol", ["/ipfs/id/push/1.0.0", "/ipfs/kad/1.0.0", "/meshsub/1.1.0"])
 def test_services_of_the_librarys_host_are_not_there_to_be_stuffed(protocol: str) -> None:
     async def main() -> None:
         async with victim() as node, authenticated(node) as attacker, trio.open_nursery() as nursery:

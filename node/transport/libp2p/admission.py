@@ -29,7 +29,7 @@ def prefix_of(ip: str) -> str:
 class Admission:
     """Counts inbound sockets. Every one that ``enter`` admits is told of by ``leave``."""
 
-    open_max: int = 2 * limits.PEERS_MAX
+    open_max: int = 2 * limits.PEERS_MAX + limits.GUESTS_MAX
     nameless_max: int = limits.PEERS_MAX
     _open: Counter[str] = field(default_factory=Counter)
     _nameless: Counter[str] = field(default_factory=Counter)

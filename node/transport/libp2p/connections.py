@@ -25,10 +25,11 @@ REDIAL_S_MIN, REDIAL_S_MAX = 0.05, 2.0
 
 
 class Attempt:
-    """One dial. ``done`` is set when a session uses the connection, or when it has ended for ``reason``."""
+    """One dial. ``done`` is set when a session uses the connection, we are a guest, or it has ended for ``reason``."""
 
-    def __init__(self, target: Address) -> None:
+    def __init__(self, target: Address, *, as_guest: bool = False) -> None:
         self.target = target
+        self.as_guest = as_guest
         self.done = trio.Event()
         self.reason = ""
         self.scope = trio.CancelScope()
@@ -63,7 +64,7 @@ class Connections:
                 nursery.start_soon(self._dial, attempt, nursery)
 
     async def _accepted(self, socket: trio.SocketStream, *, nursery: trio.Nursery) -> None:
-        ip = _far_ip(socket)
+        ip, port = _far_end(socket)
         prefix = prefix_of(ip) if ip else ""
         if not ip or not self._admission.enter(prefix):
             await trio.aclose_forcefully(socket)
@@ -74,7 +75,7 @@ class Connections:
                 muxer = await self._upgrader.inbound(socket)
                 self._admission.named(prefix)
                 named = True
-                link = Link(muxer, of_ip(ip, 0, peer_of(muxer)), scope)
+                link = Link(muxer, of_ip(ip, port, peer_of(muxer)), scope)
                 await self._live(link, nursery)
         except PeerGone as error:
             log.debug("inbound connection refused", extra={"ip": ip, "reason": str(error)})
@@ -101,17 +102,19 @@ class Connections:
     async def _dialled(self, socket: trio.SocketStream, attempt: Attempt, nursery: trio.Nursery) -> None:
         muxer = await self._upgrader.outbound(socket, attempt.target.peer)
         link = Link(muxer, attempt.target, attempt.scope, attached=attempt.done)
+        link.is_wanted = attempt.as_guest
         try:
             await self._live(link, nursery)
         finally:
             attempt.reason = link.reason
 
     async def _live(self, link: Link, nursery: trio.Nursery) -> None:
-        self._node.peering.check(link.peer)
+        self._node.peering.check_name(link.peer)
         link.muxer.write_stall_s = self._node.timing.write_stall_s
         try:
             await live(self._node, link)
         finally:
+            self._node.guests.leave(link)
             peer = self._node.peering.detach(link)
             if peer is not None:
                 nursery.start_soon(self._rejoin, peer, nursery)
@@ -145,8 +148,9 @@ class Connections:
             await peer.changed.wait()
 
 
-def _far_ip(socket: trio.SocketStream) -> str:
+def _far_end(socket: trio.SocketStream) -> tuple[str, int]:
     try:
-        return str(socket.socket.getpeername()[0])
+        ip, port = socket.socket.getpeername()[:2]
     except OSError:
-        return ""  # It has gone already.
+        return "", 0  # It has gone already.
+    return str(ip), int(port)

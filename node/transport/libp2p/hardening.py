@@ -13,6 +13,8 @@ shared ports, dials without a deadline, peerstores filled by strangers. What is 
 * ``Stream.send_window``: a full window is waited for without polling and without giving up after 5 s;
 * ``Stream.recv_window``: a peer that sends more than it was granted loses the connection (the library only logs);
 * ``Stream.receive``: what came before the end of a connection can still be read;
+* ``Stream.forget``: what nobody will read does not stay for a minute;
+* ``Muxer.open_stream``: an opening that is cancelled gives its place back;
 * ``contained``: whatever the library raises while it handles a peer's bytes is that peer's fault, and ends there;
 * ``silence``: the library logs errors for what is normal on a network.
 
@@ -218,7 +220,7 @@ class Stream(yamux.YamuxStream):  # type: ignore[misc]
         self._closed = closed
         self._changed.set()
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         """All of ``data``, waiting for the peer's window as long as the caller does."""
         view = memoryview(data)
         while view:
@@ -243,6 +245,11 @@ class Stream(yamux.YamuxStream):  # type: ignore[misc]
         data = bytes(came)
         came.clear()
         return data
+
+    async def forget(self) -> None:
+        """Both ways have ended, and nobody reads on."""
+        self.conn.stream_buffers.get(self.stream_id, self._came).clear()
+        await self.conn._finalize_stream(self, fully_closed=True)
 
     async def _window(self) -> int:
         while True:
@@ -275,10 +282,32 @@ class Muxer(yamux.Yamux):  # type: ignore[misc]
         self.write_stall_s = limits.WRITE_STALL_S
         self._writing = trio.CancelScope()
 
+    @property
+    def heard_at(self) -> float:
+        """When the far end last sent anything, be it an answer to a ping of the library's."""
+        return float(self.secured_conn.heard_at)
+
     def hasten(self) -> None:
         """The connection is about to end: what is still written must not take long."""
         self.write_stall_s = min(self.write_stall_s, LAST_WRITE_S)
         self._writing.deadline = min(self._writing.deadline, trio.current_time() + LAST_WRITE_S)
+
+    async def open_stream(self) -> Stream:
+        """A new stream; the far end is told, and may say nothing yet."""
+        await self.stream_backlog_semaphore.acquire()
+        stream = Stream(self.next_stream_id, self, is_initiator=True)
+        stream._owns_backlog_slot = True
+        self.next_stream_id += 2
+        self.stream_buffers[stream.stream_id] = bytearray()
+        self.stream_events[stream.stream_id] = trio.Event()
+        self.streams[stream.stream_id] = stream
+        try:
+            await self._write_frame(_HEADER.pack(0, yamux.TYPE_WINDOW_UPDATE, yamux.FLAG_SYN, stream.stream_id, 0))
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self._finalize_stream(stream, fully_closed=True)
+            raise
+        return stream
 
     async def _write_frame(self, data: bytes) -> None:
         async with self._write_lock:

@@ -5,26 +5,32 @@ one piece per batch; one takes in streams. Whatever ends one of them ends the li
 never leaves ``live`` as an exception.
 
 Lives here: the life of a link once the connection is multiplexed. Does not live here: how it came to be
-(``transport``, ``upgrade``), what is decided about it (``peering``), what is in a blob stream (``blobs``).
+(``transport``, ``upgrade``), what is decided about it (``peering``, ``guests``), what is in streams that are not the
+control stream (``blobs``, ``streams``, ``services``).
 """
 
 from __future__ import annotations
 
+import functools
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 
 import trio
 
 from node import limits
-from node.errors import MalformedMessage, PeerError, PeerGone
+from node.errors import MalformedMessage, NotSpoken, PeerError, PeerGone
 from node.messages import Hello, decode
 from node.model import PeerId
 from node.transport.base import Receiver
 from node.transport.libp2p.blobs import in_time, serve
+from node.transport.libp2p.guests import Guests
 from node.transport.libp2p.hardening import Exact, Stream, contained
 from node.transport.libp2p.link import Link, Timing
 from node.transport.libp2p.peering import Peering
+from node.transport.libp2p.services import PING, Services, ping
 from node.transport.libp2p.session import Session
+from node.transport.libp2p.streams import Talk, answered, opened
 from node.transport.libp2p.upgrade import accept_stream, discard, open_stream
 from node.transport.libp2p.wire import (
     BLOB,
@@ -51,6 +57,8 @@ class Node:
 
     local_id: PeerId
     peering: Peering
+    guests: Guests
+    services: Services
     receiver: Receiver
     timing: Timing
 
@@ -61,7 +69,9 @@ async def live(node: Node, link: Link) -> None:
         tasks.start_soon(_pump, link)
         await link.muxer.event_started.wait()
         tasks.start_soon(_accept, node, link, tasks)
-        if link.dialled:
+        if link.is_wanted:
+            tasks.start_soon(_call_on, node, link)
+        elif link.dialled:
             tasks.start_soon(_open_control, node, link, tasks)
 
 
@@ -96,16 +106,28 @@ async def _open_control(node: Node, link: Link, tasks: trio.Nursery) -> None:
         await _control(node, link, (stream, reader), tasks)
 
 
+async def _call_on(node: Node, link: Link) -> None:
+    """Be a guest. A node of ours lets those stay who use a stream, and a ping proves that there is somebody at all."""
+    try:
+        with suppress(NotSpoken):
+            async with opened(link, (PING,), node.timing) as (_, talk):
+                await ping(talk)
+        node.guests.admit(link)
+    except PeerGone as error:
+        link.end(str(error))
+    else:
+        link.settle()
+
+
 async def _take_in(node: Node, link: Link, stream: Stream, tasks: trio.Nursery) -> None:
     try:
         with in_time(node.timing.dial_s):
-            protocol, reader = await accept_stream(stream, (BLOB,) if link.dialled else (CONTROL, BLOB))
+            protocol, reader = await accept_stream(stream, _spoken_on(node, link))
         if protocol == CONTROL:
             link.take_control()
             tasks.start_soon(_control, node, link, (stream, reader), tasks)
             return  # The control stream ends with the link, and says goodbye then.
-        await link.attached.wait()  # The link's own deadline ends this wait.
-        await serve(node.receiver, link, (stream, reader), node.timing.blob_stall_s)
+        await _serve(node, link, protocol, (stream, reader))
     except MalformedMessage as error:
         _offended(node, link, error)
     except PeerGone as error:
@@ -113,12 +135,42 @@ async def _take_in(node: Node, link: Link, stream: Stream, tasks: trio.Nursery) 
     await discard(stream)
 
 
+def _spoken_on(node: Node, link: Link) -> tuple[str, ...]:
+    """The end that dialled opens the control stream, and blobs are for who has a session."""
+    if link.is_wanted:
+        return node.services.spoken
+    return (BLOB, *node.services.spoken) if link.dialled else (CONTROL, BLOB, *node.services.spoken)
+
+
+async def _serve(node: Node, link: Link, protocol: str, ends: tuple[Stream, Exact]) -> None:
+    if protocol == BLOB or link.dialled or link.is_for_control:
+        with in_time(node.timing.dial_s):
+            await link.attached.wait()
+    if protocol == BLOB:
+        await serve(node.receiver, link, ends, node.timing.blob_stall_s)
+        return
+    if not link.is_for_control and not link.is_wanted:
+        _admit(node, link)
+    talk = Talk(link, *ends, node.timing)
+    await answered(link, talk, functools.partial(node.services.answer, link, protocol, talk))
+
+
+def _admit(node: Node, link: Link) -> None:
+    """Whoever asks for another protocol before ours is a guest. Raises PeerGone."""
+    try:
+        node.guests.admit(link)
+    except PeerGone as error:
+        link.end(str(error))
+        raise
+
+
 async def _control(node: Node, link: Link, ends: tuple[Stream, Exact], tasks: trio.Nursery) -> None:
     """The control stream, from the openings to the end of the link."""
     stream, reader = ends
     bodies = Bodies(limits.OPENING_BYTES_MAX)
     try:
-        session = await _greet(node, link, stream, (reader, bodies))
+        with in_time(node.timing.dial_s):
+            session = await _greet(node, link, stream, (reader, bodies))
         bodies.bytes_max = FRAME_HEAD_BYTES + limits.FRAME_BYTES_MAX
         link.settle()
         tasks.start_soon(_write, node, link, stream, session)

@@ -28,15 +28,20 @@ class Timing:
     blob_stall_s: float = limits.BLOB_STALL_S
     write_stall_s: float = limits.WRITE_STALL_S
     offender_s: float = limits.OFFENDER_S
+    protocol_stall_s: float = limits.PROTOCOL_STALL_S
+    protocol_idle_s: float = limits.PROTOCOL_IDLE_S
+    protocol_close_s: float = limits.PROTOCOL_CLOSE_S
+    guest_idle_s: float = limits.GUEST_IDLE_S
+    guest_silent_s: float = limits.GUEST_SILENT_S
 
 
 class Link:
-    """A connection to ``seen.peer``. ``attached`` is set when a session first uses it."""
+    """A connection to ``seen.peer``. ``attached`` is set when a session uses it, or when we are a guest over it."""
 
     def __init__(
         self, muxer: Muxer, seen: Address, scope: trio.CancelScope, *, attached: trio.Event | None = None
     ) -> None:
-        """``seen``: what we dialled if ``attached`` is given, else the far end of the socket with a port of 0."""
+        """``seen``: what we dialled if ``attached`` is given, else the far end of the socket."""
         self.muxer = muxer
         self.peer = seen.peer
         self.seen = seen
@@ -45,6 +50,10 @@ class Link:
         self.offered: Opening | None = None  # what we opened with, when the far end decides
         self.heard_at = trio.current_time()
         self.blobs = 0  # being served
+        self.answering = 0  # streams of other protocols
+        self.pinging = 0  # those of them that are pings
+        self.used_at = self.heard_at  # by such a stream
+        self.is_wanted = False  # we dialled it for other protocols' sake
         self.reason = ""  # why it ended
         self._scope = scope
         self._work = trio.Event()
@@ -67,9 +76,18 @@ class Link:
         """There may be something to write."""
         self._work.set()
 
-    def settle(self) -> None:
-        """A session uses this link: it has passed its deadline."""
+    @property
+    def is_for_control(self) -> bool:
+        """Whether there is a control stream, or its opening has begun."""
+        return self._control_taken
+
+    def stay(self) -> None:
+        """It has passed its deadline."""
         self._scope.deadline = float("inf")
+
+    def settle(self) -> None:
+        """A session uses this link, or it is a guest's that we dialled."""
+        self.stay()
         self.attached.set()
 
     def take_control(self) -> None:

@@ -36,6 +36,7 @@ class Paced:
         rate = limits.SMALL_READS_PER_S
         self._bucket = Bucket(rate, 4 * rate, trio.current_time())
         self._reads = 0
+        self.heard_at = trio.current_time()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
@@ -43,6 +44,7 @@ class Paced:
     async def read(self, n: int) -> bytes:
         """As the connection reads. Raises Overrun."""
         data: bytes = await self._connection.read(n)
+        self.heard_at = trio.current_time()
         if len(data) >= SMALL_BYTES:
             self._bucket.give()
         elif not self._bucket.take(trio.current_time()):

@@ -48,13 +48,17 @@ class Peer:
 
 
 class Peering:
-    """All peers of a node. ``joined`` and ``left`` are called when sessions begin and end."""
+    """All peers of a node.
+
+    ``joined`` and ``left`` are called when sessions begin and end, ``linked`` when one uses another connection or none.
+    """
 
     def __init__(self, local_id: PeerId, token: Callable[[int], bytes], offender_s: float) -> None:
         self.local_id = local_id
         self.hello: Hello = Hello(agent="", addresses=())
         self.joined: Callable[[PeerId, tuple[str, ...]], None] = _tell_nobody
         self.left: Callable[[PeerId], None] = _tell_nobody
+        self.linked: Callable[[PeerId], None] = _tell_nobody
         self._token = token
         self._offender_s = offender_s
         self._peers: dict[PeerId, Peer] = {}
@@ -79,6 +83,11 @@ class Peering:
         known = self._peers.get(peer)
         return known is not None and known.link is not None
 
+    def link_of(self, peer: PeerId) -> Link | None:
+        """The connection that the session with that peer uses."""
+        known = self._peers.get(peer)
+        return None if known is None else known.link
+
     def is_missed(self, peer: Peer) -> bool:
         """Whether a session goes on without a connection."""
         return self._peers.get(peer.id) is peer and peer.link is None
@@ -94,9 +103,16 @@ class Peering:
         Where there are too many, one that has no connection makes room: else whoever comes under a new name each time,
         and leaves, keeps everybody else away.
         """
-        self._check_name(peer)
+        self.check_name(peer)
         if peer not in self._peers and len(self._peers) >= limits.PEERS_MAX and not self._made_room():
             raise PeerGone("we have as many peers as we may")
+
+    def check_name(self, peer: PeerId) -> None:
+        """Raises PeerGone for ourselves, and for who broke the protocol."""
+        if peer == self.local_id:
+            raise PeerGone("this address is our own")
+        if self._offenders.get(peer, 0.0) > trio.current_time():
+            raise PeerGone("this peer broke the protocol a moment ago")
 
     def offer(self, link: Link) -> Opening:
         """Our opening to a peer that decides."""
@@ -113,7 +129,7 @@ class Peering:
 
     def follow(self, link: Link, opening: Opening) -> Session:
         """Do as the decider says. Raises PeerGone when what we offered is no longer so."""
-        self._check_name(link.peer)  # There was room when we offered; to make it now would change our nonce.
+        self.check_name(link.peer)  # There was room when we offered; to make it now would change our nonce.
         peer, offered = self._peers.get(link.peer), link.offered
         assert offered is not None
         if peer is not None and (peer.session.ours, peer.session.theirs) == (offered.nonce, opening.nonce):
@@ -173,12 +189,6 @@ class Peering:
         """The transport has ended; nobody is told."""
         self._peers.clear()
 
-    def _check_name(self, peer: PeerId) -> None:
-        if peer == self.local_id:
-            raise PeerGone("this address is our own")
-        if self._offenders.get(peer, 0.0) > trio.current_time():
-            raise PeerGone("this peer broke the protocol a moment ago")
-
     def _made_room(self) -> bool:
         """Leave the absent peer that has told us least."""
         absent = (peer for peer in self._peers.values() if peer.link is None)
@@ -213,6 +223,7 @@ class Peering:
         peer.link = link
         peer.changed.set()
         peer.changed = trio.Event()
+        self.linked(peer.id)
 
 
 def hints(link: Link, hello: Hello) -> tuple[str, ...]:

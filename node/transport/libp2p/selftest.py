@@ -136,7 +136,7 @@ async def _no_plaintext() -> None:
 
         async def try_plaintext() -> None:
             with contained("negotiating"):
-                await ask("/plaintext/2.0.0", ends[0])
+                await ask(("/plaintext/2.0.0",), ends[0])
 
         nursery.start_soon(serve)
         await _raises(PeerGone, try_plaintext, "plaintext is spoken")
