@@ -1,7 +1,8 @@
 """``serve``: one node from its configuration, with real drivers, its API, signals and an orderly end.
 
-The one place that knows every driver; each set of them is a literal here. A failure of the operator's configuration is
-raised as it is; anything else that ends the node is a bug and leaves with its traceback.
+The one place that knows every driver, those of inputs apart (``node.inputs``); each set of them is a literal. A failure
+of the operator's configuration is raised as it is; anything else that ends the node is a bug and leaves with its
+traceback.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import trio
 
-from node import logs
+from node import inputs, logs
 from node.ambient import Ambient
 from node.api.admission import Admission, admission_for
 from node.api.app import make_app
@@ -33,10 +34,7 @@ from node.executor.wasm.executor import WasmExecutor
 from node.identity import Identity
 from node.journal.writer import ThreadedJournal
 from node.keyfile import load_or_create
-from node.model import CidInput
 from node.receipt.sign import warm
-from node.storage.filecoin_unsealed import FilecoinUnsealed
-from node.storage.sources import Sources
 from node.transport.address import parse as parse_address
 from node.transport.libp2p.transport import Libp2pTransport
 from node.wiring import Node, Parts
@@ -72,20 +70,22 @@ def _check(config: ServeConfig) -> None:
         except ValueError as error:
             raise OperatorError(f"--peer {peer}: {error}; a node prints its own when it is ready") from error
     admission_for(config.api_host, config.authorized_clients)
-    _storage(config, Ambient())
+    inputs.check(config)
 
 
 async def _main(config: ServeConfig, wrap: Wrap) -> None:
     ambient = Ambient()
     identity = Identity(load_or_create(config.data_dir / KEY_FILE))
     admission = admission_for(config.api_host, config.authorized_clients)
-    storage = _storage(config, ambient)
+    transport = Libp2pTransport(identity, config.host, config.swarm_port)
+    data = inputs.inputs(config, transport, ambient)
     parts = Parts(
         identity=identity,
-        transport=Libp2pTransport(identity, config.host, config.swarm_port),
+        transport=transport,
         journal=ThreadedJournal(config.data_dir / "journal.sqlite"),
         executors=(wrap(WasmExecutor(config.data_dir / "compiled", ambient.offload)),),
-        storage=storage,
+        storage=data.sources,
+        services=data.services,
         capacity=config.capacity,
         data_dir=config.data_dir,
         bootstrap=config.peers,
@@ -107,11 +107,6 @@ async def _run(config: ServeConfig, parts: Parts, admission: Admission) -> None:
         url = await nursery.start(serve_api, app, config.api_host, config.api_port)
         gc.freeze()
         _announce(config, parts, url)
-
-
-def _storage(config: ServeConfig, ambient: Ambient) -> Sources:
-    template = config.data.filecoin_unsealed_path
-    return Sources({} if template is None else {CidInput: FilecoinUnsealed(template, ambient.offload)})
 
 
 def _services(node: Node, parts: Parts, admission: Admission) -> Services:
@@ -139,14 +134,14 @@ def _services(node: Node, parts: Parts, admission: Admission) -> Services:
 
 
 def _announce(config: ServeConfig, parts: Parts, url: str) -> None:
-    addresses = parts.transport.addresses
-    fields = {"peer_id": parts.identity.peer_id, "addresses": list(addresses), "api_url": url}
+    addresses, storages = parts.transport.addresses, parts.storage.names
+    fields = {"peer_id": parts.identity.peer_id, "addresses": list(addresses), "api_url": url, "inputs": list(storages)}
     if config.log_format == "json":
         log.info("ready", extra=fields)
         return
     lines = [f"quorate {version('quorate')} is ready", f"  peer id  {parts.identity.peer_id}"]
     lines += [f"  listens  {address}" for address in addresses]
-    lines += [f"  API      {url}", f"  data     {config.data_dir}"]
+    lines += [f"  API      {url}", f"  inputs   {', '.join(storages)}", f"  data     {config.data_dir}"]
     sys.stderr.write("\n".join(lines) + "\n")
     sys.stderr.flush()
 
