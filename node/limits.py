@@ -166,6 +166,7 @@ KUBO_EXPORTS_MAX = 8  # Streams of it at once, each with a thread and some MiB; 
 KUBO_FIND_S = 3.0  # A block that Kubo does not find within this is not had for a bid.
 KUBO_RESTART_S = 15.0  # A daemon that is away for longer, or twice, fails a fetch.
 KUBO_IMPORT_SILENT_S = 600.0  # The same of one that does not say that it has pinned what we uploaded.
+GATEWAY_FIND_S = 10.0  # The same that a gateway does not find within this.
 BLOCK_FETCH_S = 30.0  # A block that a source does not find within this is not there.
 BITSWAP_MESSAGE_BYTES_MAX = 4 * MiB  # A longer message ends the connection; the specification's limit.
 BITSWAP_UNASKED_BYTES_MAX = 256 * KiB  # Of a peer that was not asked for a block; a longer one ends the stream.

@@ -24,6 +24,7 @@ from node.storage.ipfs.cid import Cid
 log = logging.getLogger("quorate.storage")
 
 _KEPT_BYTES = 8 * MiB  # Blocks that came and may be asked for: a stream that is further ahead is out of step.
+_PASSED_MAX = 65_536  # Blocks that may come twice without an end of the stream; some 10 MiB.
 _AT_ONCE = 4  # Blocks that are asked for one by one.
 
 Receive = Callable[[], Awaitable[bytes]]
@@ -65,6 +66,7 @@ class CarSession:
         self._car = CarReader()
         self._kept: OrderedDict[Cid, bytes] = OrderedDict()
         self._kept_bytes = 0
+        self._passed: set[Cid] = set()  # what the stream will not bring again
         self._wanted: deque[Cid] = deque()
 
     def want(self, cids: Sequence[Cid]) -> None:
@@ -77,7 +79,7 @@ class CarSession:
         """See BlockSession."""
         while self._wanted and self._wanted[0] == cid:
             self._wanted.popleft()
-        if cid not in self._kept and self._way is _Way.STREAM:
+        if cid not in self._kept and self._way is _Way.STREAM and cid not in self._passed:
             await self._read_until(cid)
         block = self._kept.get(cid)
         if block is None:
@@ -105,6 +107,8 @@ class CarSession:
             passed += len(piece)
             for found, block in await self._offload(self._blocks_in, piece):
                 self._keep(found, block)
+                if len(self._passed) < _PASSED_MAX:
+                    self._passed.add(found)
 
     def _blocks_in(self, piece: bytes) -> list[tuple[Cid, bytes]]:
         return list(self._car.feed(piece))
