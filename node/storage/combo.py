@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from node.errors import StorageError, Unconfirmed
 from node.model import CidInput, PeerId
 from node.storage.base import Entry, Prepared, Storage
-from node.storage.ipfs.cid import Cid
+from node.storage.ipfs.paths import parse_path
 
 log = logging.getLogger("quorate.storage")
 
@@ -97,6 +97,6 @@ def _in_view_of(why: str, ref: CidInput) -> Iterator[None]:
 
 def _check(ref: CidInput) -> None:
     try:
-        Cid.parse(ref.cid)
+        parse_path(ref.cid)
     except ValueError as error:
         raise StorageError(str(error)) from error

@@ -99,7 +99,7 @@ class FilecoinUnsealed:
 
     async def to_fetch(self, ref: CidInput) -> int:
         """See Storage: nothing is fetched."""
-        self.path_of(ref.cid)
+        self.path_of(_parts(ref)[0])
         return 0
 
     async def list(self, ref: CidInput) -> tuple[Entry, ...]:
@@ -116,33 +116,37 @@ class FilecoinUnsealed:
 
     async def _copy(self, ref: CidInput) -> Path | None:
         """Where it lies, checked if that is asked for."""
-        copy = await self._unchecked(ref)
-        if copy is not None and (ref.verify or self._check.always):
-            await self._confirm(copy, ref)
-        return copy
+        whole = await self._whole(ref)
+        if whole is None:
+            return None
+        if ref.verify or self._check.always:
+            await self._confirm(whole, ref)
+        return whole.joinpath(*_parts(ref)[1])
 
-    async def _unchecked(self, ref: CidInput) -> Path | None:
-        path = self.path_of(ref.cid)
+    async def _whole(self, ref: CidInput) -> Path | None:
+        """Where the copy of the whole CID lies, if what is named is in it."""
+        name, below = _parts(ref)
+        path = self.path_of(name)
         with _said_of(ref):
-            return await self._offload(_found, path, self._never)
+            return await self._offload(_found, path, below, self._never)
 
-    async def _confirm(self, copy: Path, ref: CidInput) -> None:
+    async def _confirm(self, whole: Path, ref: CidInput) -> None:
         try:
-            if await self._check.confirmed.confirms(copy, Cid.parse(ref.cid)):
+            if await self._check.confirmed.confirms(whole, Cid.parse(_parts(ref)[0])):
                 return
         except StorageError as error:
-            problem = str(error).replace(str(copy), ref.cid)  # Where copies lie is the operator's business.
+            problem = str(error).replace(str(whole), _parts(ref)[0])  # Where copies lie is the operator's business.
             raise Unconfirmed(f"the unsealed copy of {ref.cid} could not be checked: {problem}") from error
         except ValueError as error:
             raise Unconfirmed(f"the unsealed copy of {ref.cid} cannot be checked: {error}") from error
         raise Unconfirmed(f"the unsealed copy of {ref.cid} is here but its bytes do not give that CID")
 
     async def _read(self, ref: CidInput, look: Callable[[Path], _T]) -> _T:
-        copy = await self._unchecked(ref)
-        if copy is None:
+        whole = await self._whole(ref)
+        if whole is None:
             raise StorageError(f"no unsealed copy of {ref.cid} is here")
         with _said_of(ref):
-            return await self._offload(look, copy)
+            return await self._offload(look, whole.joinpath(*_parts(ref)[1]))
 
 
 @contextmanager
@@ -153,8 +157,16 @@ def _said_of(ref: CidInput) -> Iterator[None]:
         raise StorageError(f"the unsealed copy of {ref.cid} {error}") from error
 
 
-def _found(path: Path, never: tuple[Path, ...]) -> Path | None:
-    """Where the copy lies, without a link at its end; None if there is none."""
+def _parts(ref: CidInput) -> tuple[str, tuple[str, ...]]:
+    """The CID, and the names below it, as IPFS reads them (``ipfs.paths``). Raises StorageError."""
+    name, *below = ref.cid.removeprefix("/ipfs/").removeprefix("ipfs://").removesuffix("/").split("/")
+    if not {"", ".", ".."}.isdisjoint(below):
+        raise StorageError(f"{ref.cid!r} is no path below a CID")
+    return name, tuple(below)
+
+
+def _found(path: Path, below: tuple[str, ...], never: tuple[Path, ...]) -> Path | None:
+    """Where the copy lies; None if there is none, or nothing of that name in it."""
     copy = _led(path)
     if not tree.usable(copy):
         if copy is not path:
@@ -163,6 +175,8 @@ def _found(path: Path, never: tuple[Path, ...]) -> Path | None:
     real = _real(copy)
     if any(real.is_relative_to(place) or place.is_relative_to(real) for place in never):
         raise StorageError("is no data: it lies among this machine's own files, or around them")
+    if below and not (tree.reached(copy, below) and tree.usable(copy.joinpath(*below))):
+        return None
     return copy
 
 

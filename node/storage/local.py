@@ -8,9 +8,7 @@ Does not live here: walking (``node.storage.tree``).
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -85,7 +83,7 @@ class LocalFiles:
         if any(path.is_relative_to(place) or place.is_relative_to(path) for place in self._never):
             raise StorageError(f"{ref.source} holds, or is, what this node shows to nobody; name a folder below it")
         try:
-            there = _is_reached_without_links(root, parts) and tree.usable(path)
+            there = tree.reached(root, parts) and tree.usable(path)
         except StorageError as error:
             raise StorageError(f"{ref.source} {error}") from error
         return path if there else None
@@ -110,27 +108,3 @@ def _root(folder: Path, never: Sequence[Path]) -> _Root:
     if any(real.is_relative_to(place) for place in never):
         raise OperatorError(f"{_FLAG} {folder}: this is no place for the data of jobs")
     return _Root(called, real)
-
-
-def _is_reached_without_links(root: Path, parts: Sequence[str]) -> bool:
-    """Whether something lies there, each part opened in the one before. Raises StorageError for a link on the way."""
-    try:
-        folder = os.open(root, os.O_PATH | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise StorageError(f"cannot be reached: {error.strerror}") from error
-    try:
-        for part in parts:
-            inner = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-            if stat.S_ISLNK(os.fstat(folder).st_mode):
-                raise StorageError("leads through a link, and links are not followed; name what it leads to")
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-            return False
-        raise StorageError(f"cannot be reached: {error.strerror}") from error
-    finally:
-        os.close(folder)
-    return True

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -20,6 +20,7 @@ from node import limits
 from node.errors import StorageError
 from node.storage.base import Entry
 
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _CHANGED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # What was there a moment ago, as a folder, is not.
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -40,13 +41,37 @@ def usable(path: Path) -> bool:
     try:
         mode = path.lstat().st_mode
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+        if error.errno in _ABSENT:
             return False
         raise StorageError(f"cannot be used: {error.strerror}") from error
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
         raise StorageError("is neither a folder nor a regular file")
     if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0)):
         raise StorageError("may not be read by this node")
+    return True
+
+
+def reached(root: Path, parts: Sequence[str]) -> bool:
+    """Whether something lies there, each part opened in the one before. Raises StorageError for a link on the way."""
+    try:
+        folder = os.open(root, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StorageError(f"cannot be reached: {error.strerror}") from error
+    try:
+        for part in parts:
+            inner = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+            if stat.S_ISLNK(os.fstat(folder).st_mode):
+                raise StorageError("leads through a link, and links are not followed; name what it leads to")
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return False
+        raise StorageError(f"cannot be reached: {error.strerror}") from error
+    finally:
+        os.close(folder)
     return True
 
 

@@ -97,3 +97,11 @@ def test_a_copy_is_listed_and_measured_without_reading_it(copies: Copies) -> Non
     assert len(trio.run(storage.list, verified(copies.false))) == 1
     with pytest.raises(StorageError, match="no unsealed copy"):
         trio.run(storage.size, verified("pears"))
+
+
+def test_a_part_is_checked_as_a_part_of_the_whole(copies: Copies) -> None:
+    storage = copies.storage(always=False)
+    assert trio.run(prepared, storage, verified(f"{copies.true}/a")) == copies.folder / copies.true / "a"
+    (copies.folder / copies.true / "b").touch()
+    with pytest.raises(Unconfirmed):
+        trio.run(prepared, storage, verified(f"{copies.true}/a"))

@@ -137,6 +137,46 @@ def test_a_link_that_somebody_else_put_among_the_copies_is_refused(copies: Copie
     assert trio.run(copies.storage.has, APPLES)
 
 
+@pytest.mark.parametrize("text", ["apples/sub/b", "/ipfs/apples/sub/b", "ipfs://apples/sub/b", "apples/sub/b/"])
+def test_a_path_below_a_cid_is_a_part_of_its_copy(copies: Copies, text: str) -> None:
+    (copies.apples / "sub").mkdir(parents=True)
+    (copies.apples / "sub" / "b").write_bytes(b"deeper")
+    ref = CidInput(cid=text, path="/inputs")
+
+    async def main() -> None:
+        assert await copies.storage.has(ref)
+        assert await copies.storage.size(ref) == 6
+        assert await copies.storage.list(ref) == (Entry("", 6, is_folder=False),)
+        assert await copies.storage.to_fetch(ref) == 0
+        async with copies.storage.prepared(ref, peer(1)) as found:
+            assert found.path == copies.apples / "sub" / "b"
+
+    trio.run(main)
+
+
+def test_a_part_that_is_not_there_is_not_had_though_the_copy_is(copies: Copies) -> None:
+    copies.apples.mkdir()
+    assert not trio.run(copies.storage.has, CidInput(cid="apples/sub", path="/inputs"))
+
+
+def test_the_way_to_a_part_follows_no_link(copies: Copies) -> None:
+    copies.apples.mkdir()
+    (copies.apples / "etc").symlink_to("/etc")
+    for text in ("apples/etc", "apples/etc/passwd"):
+        with pytest.raises(StorageError, match="leads through a link"):
+            trio.run(copies.storage.has, CidInput(cid=text, path="/inputs"))
+
+
+@pytest.mark.parametrize(
+    "text", ["apples/..", "apples/../../etc", "apples//etc", "apples/./etc", "/etc/passwd", "../x"]
+)
+def test_a_path_that_climbs_is_refused(copies: Copies, text: str) -> None:
+    copies.apples.mkdir()
+    for question in (copies.storage.has, copies.storage.to_fetch):
+        with pytest.raises(StorageError):
+            trio.run(question, CidInput(cid=text, path="/inputs"))
+
+
 def test_a_name_too_long_for_any_file_is_not_here(copies: Copies) -> None:
     assert not trio.run(copies.storage.has, CidInput(cid="ü" * 200, path="/inputs"))
 
