@@ -64,7 +64,7 @@ class _Packing:
             below = slot.link.cid
             if slot.name:
                 self.entry(below, path / slot.name)
-            else:
+            elif below not in self._done:
                 self._folder(below, unixfs.decode(self._nodes[below]), path)
 
     def _file(self, cid: Cid, path: Path, handle: int, offset: int) -> None:
