@@ -1,7 +1,8 @@
 """From a node's configuration to the drivers of its jobs' inputs: what is refused at the start, and which there are.
 
-The one place that knows every driver of ``node.storage``. Those with large libraries (httpx, obstore) are imported when
-a job first asks for one. Does not live here: what the drivers do, the rest of a node (``node.supervisor``).
+The one place that knows every driver of ``node.storage``. Large libraries are imported where the configuration asks for
+what needs them (ipfshttpclient), or when a job first does (httpx, obstore).
+Does not live here: what the drivers do, the rest of a node (``node.supervisor``).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from node import limits
 from node.ambient import Ambient
@@ -21,18 +22,27 @@ from node.model import CidInput, InlineInput, Input, LocalInput, ObjectInput, Ur
 from node.storage.addresses import networks
 from node.storage.base import Storage
 from node.storage.cache import InputCache
+from node.storage.combo import Combo
 from node.storage.confirmed import Confirmed
 from node.storage.filecoin_unsealed import Check, FilecoinUnsealed
 from node.storage.inline import InlineFiles
+from node.storage.ipfs.base import Blocks
+from node.storage.ipfs.driver import Ipfs
+from node.storage.ipfs.embedded import Embedded
 from node.storage.later import Later
 from node.storage.local import LocalFiles
 from node.storage.object_names import listed_by_operator
 from node.storage.sources import Sources
-from node.transport.base import Transport
+from node.transport.address import parse as parse_address
+from node.transport.base import Protocols, Transport
 
-CACHE_FOLDER, CONFIRMED_FILE = "inputs", "confirmed.json"
+CACHE_FOLDER, BLOCKS_FOLDER, CONFIRMED_FILE = "inputs", "blocks", "confirmed.json"
 
 Service = Callable[[], Awaitable[None]]
+
+
+class Network(Transport, Protocols, Protocol):
+    """A transport that carries other protocols beside ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,7 @@ def check(config: ServeConfig) -> None:
             "--verify-unsealed: there are no unsealed copies; give --filecoin-unsealed-path or leave it"
         )
     _unsealed(config, ambient)
+    _check_ipfs(data, ambient)
     networks(data.url_cidrs)
     listed_by_operator(data.object_stores)
     LocalFiles(data.local_inputs, config.data_dir, ambient.offload)
@@ -63,22 +74,66 @@ def check(config: ServeConfig) -> None:
             )
 
 
-def inputs(config: ServeConfig, transport: Transport, ambient: Ambient) -> Inputs:
-    """The drivers, before the transport runs. Blocking; makes folders below the data folder. Raises OperatorError."""
-    data = config.data
-    cache = InputCache(config.data_dir / CACHE_FOLDER, data.input_cache_bytes, ambient.offload)
-    drivers: dict[type[Input], Storage[Any]] = {
-        UrlInput: Later("url", partial(_web, data, cache, ambient), ambient.offload),
-        InlineInput: InlineFiles(InlineFetcher(transport), cache, ambient.offload),
-    }
+def inputs(config: ServeConfig, network: Network, ambient: Ambient) -> Inputs:
+    """The drivers, before the network runs. Blocking; makes folders below the data folder. Raises OperatorError."""
+    data, offload = config.data, ambient.offload
+    cache = InputCache(config.data_dir / CACHE_FOLDER, data.input_cache_bytes, offload)
+    blocks, services = _blocks(config, network, ambient)
     unsealed = _unsealed(config, ambient)
-    if unsealed is not None:
-        drivers[CidInput] = unsealed
+    drivers: dict[type[Input], Storage[Any]] = {
+        CidInput: Combo(unsealed, Ipfs(blocks, cache, offload)),
+        UrlInput: Later("url", partial(_web, data, cache, ambient), offload),
+        InlineInput: InlineFiles(InlineFetcher(network), cache, offload),
+    }
     if data.local_inputs:
-        drivers[LocalInput] = LocalFiles(data.local_inputs, config.data_dir, ambient.offload)
+        drivers[LocalInput] = LocalFiles(data.local_inputs, config.data_dir, offload)
     if data.object_stores:
-        drivers[ObjectInput] = Later("object_store", partial(_objects, data, cache, ambient), ambient.offload)
-    return Inputs(Sources(drivers), ())
+        drivers[ObjectInput] = Later("object_store", partial(_objects, data, cache, ambient), offload)
+    names = [driver.name for kind, driver in drivers.items() if kind is not CidInput]
+    of_cids = [Ipfs.name] if unsealed is None else [unsealed.name, Ipfs.name]
+    return Inputs(Sources(drivers, (*of_cids, *names)), services)
+
+
+def _blocks(config: ServeConfig, network: Network, ambient: Ambient) -> tuple[tuple[Blocks, ...], tuple[Service, ...]]:
+    """Where blocks of IPFS come from, the first asked first, and what has to run for it."""
+    data = config.data
+    gateways = _gateways(data, ambient)
+    if data.ipfs_connect is not None:
+        return (_kubo(data.ipfs_connect, ambient), *gateways), ()
+    embedded = Embedded(network, config.data_dir / BLOCKS_FOLDER, data.ipfs_store_bytes, ambient)
+    return (embedded, *gateways), (partial(embedded.run, data.ipfs_peers),)
+
+
+def _kubo(address: str, ambient: Ambient) -> Blocks:
+    from node.storage.ipfs.kubo import Kubo
+
+    return Kubo(address, ambient.offload)
+
+
+def _gateways(data: DataConfig, ambient: Ambient) -> tuple[Blocks, ...]:
+    if not data.ipfs_gateways:
+        return ()
+    from node.storage.http import Http
+    from node.storage.ipfs.gateway import Gateway
+
+    http = Http()
+    return tuple(Gateway(url, http, ambient.offload) for url in data.ipfs_gateways)
+
+
+def _check_ipfs(data: DataConfig, ambient: Ambient) -> None:
+    if data.ipfs_connect is not None:
+        _kubo(data.ipfs_connect, ambient)
+        if data.ipfs_peers:
+            raise OperatorError(
+                "--ipfs-peer: with --ipfs-connect the daemon has its own peers; tell it (ipfs swarm peering add), or"
+                " leave --ipfs-connect"
+            )
+    for peer in data.ipfs_peers:
+        try:
+            parse_address(peer)
+        except ValueError as error:
+            raise OperatorError(f"--ipfs-peer {peer}: {error}; `ipfs id` prints a Kubo node's own") from error
+    _gateways(data, ambient)
 
 
 def _unsealed(config: ServeConfig, ambient: Ambient) -> FilecoinUnsealed | None:

@@ -21,13 +21,14 @@ class Sources:
 
     name = "sources"
 
-    def __init__(self, drivers: Drivers) -> None:
+    def __init__(self, drivers: Drivers, names: tuple[str, ...] = ()) -> None:
         self._drivers = dict(drivers)
+        self._names = names
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of all drivers."""
-        return tuple(driver.name for driver in self._drivers.values())
+        """What people are told that there is: by default the names of all drivers."""
+        return self._names or tuple(driver.name for driver in self._drivers.values())
 
     def changes(self, ref: Input) -> bool:
         """Whether ``resolved`` may ask somebody else."""

@@ -10,6 +10,8 @@ from cli.serve import config
 from node import inputs
 from node.errors import OperatorError
 
+PEER = "/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWGvGMgFLMyy4AAGKf5GiKPnA2TxEZqX39DHYwJr9NgtRN"
+
 
 @pytest.mark.parametrize(
     ("flags", "says"),
@@ -25,6 +27,11 @@ from node.errors import OperatorError
         (["--object-store", "s3://"], "--object-store"),
         (["--allow-url-cidr", "10.0.0.1/8"], "--allow-url-cidr '10.0.0.1/8'.*host bits.*expected a network like"),
         (["--allow-url-cidr", "intranet"], "--allow-url-cidr 'intranet'"),
+        (["--ipfs-connect", "127.0.0.1:5001"], "--ipfs-connect.*127.0.0.1:5001"),
+        (["--ipfs-connect", "/ip4/127.0.0.1/tcp/5001", "--ipfs-peer", PEER], "--ipfs-peer: .*or leave --ipfs-connect"),
+        (["--ipfs-peer", "/ip4/127.0.0.1/tcp/4001"], "--ipfs-peer /ip4/127.0.0.1/tcp/4001: .*`ipfs id`"),
+        (["--ipfs-gateway", "ipfs.example"], "--ipfs-gateway.*ipfs.example"),
+        (["--ipfs-gateway", "ftp://ipfs.example"], "--ipfs-gateway.*ipfs.example"),
         (["--input-cache", "1"], "--input-cache: 1 bytes are too few"),
         (["--ipfs-store", "2MB"], "--ipfs-store: 2000000 bytes are too few"),
     ],
@@ -46,6 +53,7 @@ def test_flags_that_can_be_meant_are_not(tmp_path: Path) -> None:
                 *("--data-dir", str(tmp_path / "node"), "--filecoin-unsealed-path", "/data/{{ cid }}"),
                 *("--verify-unsealed", "--local-input", str(tmp_path), "--object-store", "s3://bucket/prefix"),
                 *("--allow-url-cidr", "10.0.0.0/8", "--input-cache", "1Gi", "--ipfs-store", "1Gi"),
+                *("--ipfs-peer", PEER, "--ipfs-gateway", "https://ipfs.example"),
             ]
         )
     )
