@@ -11,6 +11,7 @@ import typer
 
 from cli import flags, output, quantities
 from cli.exits import Exit
+from cli.export import CarFile
 from cli.flags import Form, JobId, Node, flat
 
 if TYPE_CHECKING:
@@ -86,6 +87,18 @@ def get(job: JobId, node: Node, target: Target, form: Form) -> Exit:
         output.json_data({"folder": str(got.folder), "receipt": str(got.receipt), "hash": got.hash, "files": got.files})
     else:
         output.data(str(got.folder))
+    return Exit.DONE
+
+
+@app.command("export")
+@flat
+def export_results(job: JobId, node: Node, target: CarFile, form: Form) -> Exit:
+    """Write the results of a job as a CAR file, for IPFS and Filecoin; they are checked against what won the vote."""
+    from cli.client import Client
+    from cli.export import export
+
+    with Client(node.api) as client:
+        export(client, job, target, as_json=form.as_json)
     return Exit.DONE
 
 
@@ -170,22 +183,11 @@ def concluded(job: JobView) -> Exit:
 def fetched(client: Client, job: JobView, target: Target) -> Downloaded:
     """The job's results, downloaded and checked. Raises what ``cli.download`` does."""
     from cli.download import check_target, download
-    from cli.errors import CommandError
-    from cli.outcome import ENDED
 
     folder = target.output_dir or Path(f"job-{output.short_job(job.id)}")
     folder = folder.parent / folder.name
     check_target(folder, force=target.force)
-    if job.state not in ENDED:
-        raise CommandError(
-            f"job {output.short_job(job.id)} has not ended ({job.state.replace('_', ' ')})",
-            f"`{output.program()} job wait {output.short_job(job.id)}` waits for it",
-        )
-    if job.results is None:
-        raise CommandError(
-            f"job {output.short_job(job.id)} has no results ({job.state.replace('_', ' ')})",
-            f"`{output.program()} job describe {output.short_job(job.id)}` says why",
-        )
+    check_results(job)
     try:
         got = download(client, job, folder, output.say)
     except KeyboardInterrupt:
@@ -197,3 +199,20 @@ def fetched(client: Client, job: JobView, target: Target) -> Downloaded:
     output.say(f"  receipt        {got.receipt} (holds)")
     output.say(f"next: check it offline with `{output.program()} verify {got.receipt} {got.folder}`")
     return got
+
+
+def check_results(job: JobView) -> None:
+    """Raises CommandError unless the job has results that can be downloaded."""
+    from cli.errors import CommandError
+    from cli.outcome import ENDED
+
+    if job.state not in ENDED:
+        raise CommandError(
+            f"job {output.short_job(job.id)} has not ended ({job.state.replace('_', ' ')})",
+            f"`{output.program()} job wait {output.short_job(job.id)}` waits for it",
+        )
+    if job.results is None:
+        raise CommandError(
+            f"job {output.short_job(job.id)} has no results ({job.state.replace('_', ' ')})",
+            f"`{output.program()} job describe {output.short_job(job.id)}` says why",
+        )
