@@ -1,0 +1,1 @@
+"""Where results go that the requester does not keep."""

@@ -1,0 +1,77 @@
+"""The publisher boundary: a winner puts results somewhere, the requester reads them back.
+
+Lives here: the interface, and the dispatch by kind. Does not live here: when a winner publishes, and whether what is
+read back is what won (``node.requester``); the requester's own vault, which is no publisher: winners hand over to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from node.errors import StorageError
+from node.model import JobId, Publisher
+
+Where = TypeVar("Where", contravariant=True)  # a class of ``node.model.Publisher``
+
+
+class Publishing(Protocol[Where]):
+    """One way to publish. A path that both ends can compute is made of the job and the shard (``below``)."""
+
+    @property
+    def name(self) -> str:
+        """Its ``type`` in job specs."""
+
+    def refusal(self, where: Where) -> str | None:
+        """Why this node would neither publish there nor read back from there; None when it would. Pure."""
+
+    async def publish(self, where: Where, below: str, results: Path) -> str:
+        """Put the folder there, whole, and say where: a URI. On a winner; ``results`` holds regular files and folders.
+
+        Publishing the same again gives the same. Cancelled, it leaves nothing at its final place.
+        Raises StorageError (it cannot be put there), NoRoom.
+        """
+
+    def published(self, where: Where, below: str, location: str, bytes_max: int) -> AbstractAsyncContextManager[Path]:
+        """What a peer says it has published at ``location``, as a folder to be hashed, valid inside the context.
+
+        On the requester, which trusts nothing of it: a location that is not where it should be, more than
+        ``bytes_max`` bytes, or a tree of another shape than results have, raises BadResult. Raises StorageError when
+        it cannot be read, NoRoom when this disk cannot take it.
+        """
+
+
+Ways = Mapping[type[Publisher], Publishing[Any]]
+
+
+class Publishers:
+    """All the ways of this node to publish."""
+
+    def __init__(self, ways: Ways) -> None:
+        self._ways = dict(ways)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all of them."""
+        return tuple(way.name for way in self._ways.values())
+
+    def refusal(self, where: Publisher) -> str | None:
+        """See Publishing."""
+        way = self._ways.get(type(where))
+        if way is None:
+            return f"this node does not publish to {where.__struct_config__.tag}"
+        return way.refusal(where)
+
+    def to(self, where: Publisher) -> Publishing[Any]:
+        """The way that leads there. Raises StorageError when this node has none."""
+        way = self._ways.get(type(where))
+        if way is None:
+            raise StorageError(self.refusal(where))
+        return way
+
+
+def below(job: JobId, shard: int) -> str:
+    """Where under a publisher's folder or prefix the results of a shard lie: ``<job>/<shard>``."""
+    return f"{job}/{shard}"
