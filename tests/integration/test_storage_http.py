@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 from doubles.certificates import serving
-from doubles.webserver import Web, breaks_off, endless, hangs_up, mute, redirects, says, stalls, web_server
+from doubles.webanswers import Web, breaks_off, endless, hangs_up, mute, redirects, says, stalls, web_server
 
 from node.errors import StorageError
 from node.storage.http import Deadlines, Http
