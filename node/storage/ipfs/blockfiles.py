@@ -55,8 +55,9 @@ def disk_bytes(size: int) -> int:
 class BlockFiles:
     """One folder of blocks. Making it raises OperatorError, and takes no longer for a million blocks than for one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sample_files: int = SAMPLE_FILES) -> None:
         self._folder = folder
+        self._sample_files = sample_files
         self._evictable, self._pinned = str(folder / "evictable"), str(folder / "pinned")
         self._pins, self._incoming = folder / "pins", folder / "incoming"
         self._numbers = itertools.count()
@@ -196,7 +197,7 @@ class BlockFiles:
         for count in range(1, len(shards) + 1):
             self._next_shard = (self._next_shard + 1) % len(shards)
             sample += _files(os.path.join(self._evictable, shards[self._next_shard]))
-            if len(sample) >= SAMPLE_FILES:
+            if len(sample) >= self._sample_files:
                 return sample, count
         return sample, len(shards)
 

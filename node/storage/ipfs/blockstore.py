@@ -13,13 +13,14 @@ from typing import TypeVar
 
 import trio
 
+from node import limits
 from node.ambient import Ambient
 from node.errors import NoRoom
 from node.storage.ipfs.blockfiles import BlockFiles, Rotten, disk_bytes
 
 log = logging.getLogger("quorate.blockstore")
 
-_SLACK = 64  # An eviction frees one part in so many of the limit at a time.
+_SLACK = 64  # An eviction frees one part in so many of the limit at a time, if that is a large block at least.
 
 _T = TypeVar("_T")
 
@@ -33,6 +34,7 @@ class Blockstore:
     def __init__(self, folder: Path, bytes_max: int, ambient: Ambient) -> None:
         self._files = BlockFiles(folder)
         self._bytes_max = bytes_max
+        self._slack = bytes_max // _SLACK if bytes_max // _SLACK >= limits.BLOCK_BYTES_MAX else 0
         self._ambient = ambient
         self._taken = 0
         self._writing: set[bytes] = set()
@@ -101,7 +103,7 @@ class Blockstore:
         """Make room for ``cost``, and count what was really taken of it."""
         over = self._taken + cost - self._bytes_max
         if over > 0:
-            self._taken -= await self._ambient.offload(self._files.evict, over + self._bytes_max // _SLACK)
+            self._taken -= await self._ambient.offload(self._files.evict, over + self._slack)
         if self._taken + cost > self._bytes_max:
             raise NoRoom(
                 f"the node's blocks take {self._taken} bytes that are pinned, of {self._bytes_max};"
