@@ -207,8 +207,8 @@ class Compute:
             self._tell(given, answer)
         await self._clear(given)
 
-    def _started(self, given: Execution) -> None:
-        self._transport.send(given.requester, Started(given.execution))
+    def _started(self, given: Execution, sources: tuple[str, ...]) -> None:
+        self._transport.send(given.requester, Started(given.execution, sources))
 
     def _tell(self, given: Execution, answer: Proposed | Failed) -> None:
         outcome = "proposed" if isinstance(answer, Proposed) else f"{answer.code}: {answer.reason}"

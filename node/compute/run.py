@@ -105,7 +105,11 @@ class Bench:
             await self.ambient.offload(_remove, self.folder(execution), self.list_of(execution))
 
 
-async def run(bench: Bench, given: Execution, started: Callable[[], None]) -> Proposed | Failed:
+Begun = Callable[[tuple[str, ...]], None]
+"""Told when the workload starts: which driver served each input."""
+
+
+async def run(bench: Bench, given: Execution, started: Begun) -> Proposed | Failed:
     """The answer to the requester: a sealed proposal, or why there is none. Leaves the results for the hand-over."""
     try:
         with trio.fail_after(given.spec.timeout_s):
@@ -127,18 +131,19 @@ async def run(bench: Bench, given: Execution, started: Callable[[], None]) -> Pr
     return Proposed(given.execution, _sealed(bench, given, results.hash))
 
 
-async def _results(bench: Bench, given: Execution, started: Callable[[], None]) -> Kept:
+async def _results(bench: Bench, given: Execution, started: Begun) -> Kept:
     spec, folder = given.spec, bench.folder(given.execution)
     async with AsyncExitStack() as prepared:
         prepared.enter_context(bench.modules.held(spec.engine))
         module = await bench.ambient.offload(_begun, bench, given)
         if module is None:
             module = await bench.modules.fetched(given.requester, spec.engine)
-        mounts = []
+        mounts, sources = [], []
         for ref in spec.inputs:
             here = await prepared.enter_async_context(bench.storage.prepared(ref, given.requester))
             mounts.append(Mount(here.path, ref.path))
-        started()
+            sources.append(here.source)
+        started(tuple(sources))
         task = _task(given, module, tuple(mounts))
         exit_code = await bench.engines[_engine_name(spec)].run(task, folder)
     async with bench.hashing.one(given.tenant):
