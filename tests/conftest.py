@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from doubles.kubo import Kubo, kubo_daemon, kubo_program
+from doubles.objectservers import ObjectServer, azure_program, azure_server, s3_program, s3_server
 from needs import Need
 
 
@@ -36,6 +37,20 @@ def quiet_kubo(ipfs_program: str, tmp_path_factory: pytest.TempPathFactory) -> I
     """A real daemon that the tests of one module share, and leave running."""
     with kubo_daemon(ipfs_program, tmp_path_factory.mktemp("kubo")) as daemon:
         yield daemon
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """A real S3, which tests share by making buckets of their own; its program is built the first time."""
+    with s3_server(s3_program(), tmp_path_factory.mktemp("s3") / "server") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """A real Azure Blob, which tests share by making containers of their own; its program is fetched the first time."""
+    with azure_server(azure_program(), tmp_path_factory.mktemp("azure") / "server") as server:
+        yield server
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -66,10 +66,10 @@ class InlineFiles:
     @asynccontextmanager
     async def prepared(self, ref: InlineInput, origin: PeerId) -> AsyncIterator[Prepared]:
         """See Storage."""
-        key, contents = _key(ref), dict[str, bytes]()
+        size, key, contents = _size(ref), _key(ref), dict[str, bytes]()
         if not self._cache.has(key):
             contents = {name: await self._content(file, origin) for name, file in ref.files.items()}
-        async with self._cache.held(key, _size(ref), partial(self._write, ref, origin, contents)) as path:
+        async with self._cache.held(key, size, partial(self._write, ref, origin, contents)) as path:
             yield Prepared(path, self.name)
 
     async def _write(self, ref: InlineInput, origin: PeerId, contents: Mapping[str, bytes], path: Path) -> None:

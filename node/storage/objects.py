@@ -7,6 +7,7 @@ Does not live here: threads and deadlines (``node.storage.object_store``), which
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,14 +40,12 @@ _WORDS = {
     "404": "not there: check the name of the bucket or container",
     "412": "no longer the same: the source changed while it was read",
 }
-_OPTIONS: dict[str, Any] = {
-    "client_options": {
-        "timeout": timedelta(seconds=limits.OBJECT_REQUEST_S),
-        "connect_timeout": timedelta(seconds=limits.FETCH_CONNECT_S),
-        "user_agent": "quorate",
-    },
-    "retry_config": {"max_retries": 3, "retry_timeout": timedelta(seconds=limits.OBJECT_REQUEST_S)},
+_CLIENT: dict[str, Any] = {
+    "timeout": timedelta(seconds=limits.OBJECT_REQUEST_S),
+    "connect_timeout": timedelta(seconds=limits.FETCH_CONNECT_S),
+    "user_agent": "quorate",
 }
+_RETRIES: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=limits.OBJECT_REQUEST_S)}
 
 Store = S3Store | AzureStore
 
@@ -105,9 +104,16 @@ class Objects:
     def _store(self, name: ObjectName) -> Store:
         key = name.scheme, name.bucket
         if key not in self._stores:
-            make: Callable[..., Store] = S3Store if name.scheme == "s3" else AzureStore
-            self._stores[key] = make(name.bucket, **_OPTIONS)
+            self._stores[key] = _made(name)
         return self._stores[key]
+
+
+def _made(name: ObjectName) -> Store:
+    """Options of the client replace all that the environment says of it, so that one has to be read here."""
+    make, prefix = (S3Store, "AWS") if name.scheme == "s3" else (AzureStore, "AZURE")
+    allow_http = os.environ.get(f"{prefix}_ALLOW_HTTP", "").lower() in ("1", "true")
+    options: Any = _CLIENT | {"allow_http": allow_http}
+    return make(name.bucket, client_options=options, retry_config=_RETRIES)
 
 
 def _stored(meta: Any) -> Stored:
