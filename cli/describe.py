@@ -1,21 +1,27 @@
-"""A job for people: who bid, who declined and why, the draw, executions, the vote, and how it ended. Pure."""
+"""A job for people: who bid, who declined and why, the draw, executions, the vote, and how it ended. Pure.
+
+Of a job with several shards: how many are in which state, then those that have no result, each with what its nodes
+said; the others are told in a line each, and of thousands only the first.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cli.outcome import ENDED, outcome_of, votes_of
+from cli.outcome import ENDED, TROUBLED, counted, only_shard, outcome_of, reason_of, votes_of
 from cli.output import short_peer
 from cli.quantities import shown_size
-from node.api.views import ExecutionView, JobView
-from node.model import shown
+from node.api.views import ExecutionView, JobView, ShardView
+from node.model import Input, JobSpec, UrlInput, shown
 
 _PEERS_SHOWN = 64
+_TROUBLED_SHOWN = 20
+_OTHERS_SHOWN = 10
 
 
 def described(job: JobView) -> str:
     """The whole text."""
-    sections = [_head(job), _asked(job), _answers(job), _executions(job), _votes(job), _results(job), _ending(job)]
+    sections = [_head(job), _asked(job), _answers(job), *_shards(job), _results(job), _ending(job)]
     return "\n\n".join("\n".join(lines) for section in sections if (lines := list(section)))
 
 
@@ -32,7 +38,7 @@ def _head(job: JobView) -> Iterator[str]:
 def _asked(job: JobView) -> Iterator[str]:
     spec, deal, resources = job.spec, job.spec.deal, job.spec.resources
     yield "asked for"
-    inputs = [f"{shown(item)} at {item.path}" for item in spec.inputs]
+    inputs = [f"{_input(item)} at {item.path}" for item in spec.inputs]
     outputs = [f"{item.path} as {item.name}/" for item in spec.outputs]
     command = (("arguments", " ".join(map(repr, spec.engine.args))),) if spec.engine.args else ()
     yield from _pairs(
@@ -41,6 +47,8 @@ def _asked(job: JobView) -> Iterator[str]:
         *(("environment", f"{name}={value!r}") for name, value in spec.engine.env.items()),
         *(("input", text) for text in inputs),
         *(("output", text) for text in outputs),
+        *_sharding(spec),
+        ("publisher", str(spec.publisher.__struct_config__.tag)),
         ("verifier", spec.verifier),
         ("deal", f"concurrency {deal.concurrency}, confidence {deal.confidence}, bids needed {deal.bids_needed}"),
         ("bids within", f"{deal.bid_window_s:g} s"),
@@ -50,13 +58,26 @@ def _asked(job: JobView) -> Iterator[str]:
     )
 
 
+def _input(ref: Input) -> str:
+    size = f", {shown_size(ref.size)}" if isinstance(ref, UrlInput) and ref.size is not None else ""
+    return f"{shown(ref)}{size}"
+
+
+def _sharding(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    cut = spec.sharding
+    if cut is not None:
+        yield "sharding", f"{cut.glob_pattern} below {cut.base_path or '/'}, {cut.batch_size} in each shard"
+
+
 def _answers(job: JobView) -> Iterator[str]:
-    bids = [answer.peer for answer in job.answers if answer.code is None]
+    bids = [answer for answer in job.answers if answer.code is None]
     declined = [answer for answer in job.answers if answer.code is not None]
     yield f"{len(bids)} bid, {len(declined)} declined"
-    chosen = set(job.draw.chosen) if job.draw else set()
-    for peer in bids[:_PEERS_SHOWN]:
-        yield f"  bid       {peer}{'  chosen' if peer in chosen else ''}"
+    shard = only_shard(job)
+    chosen = {run.peer for run in shard.executions} if shard else set()
+    for answer in bids[:_PEERS_SHOWN]:
+        marks = f"{'  holds the data' if answer.holds else ''}{'  chosen' if answer.peer in chosen else ''}"
+        yield f"  bid       {answer.peer}{marks}"
     for answer in declined[:_PEERS_SHOWN]:
         yield f"  declined  {answer.peer}  {answer.code}: {answer.reason}"
     hidden = max(0, len(bids) - _PEERS_SHOWN) + max(0, len(declined) - _PEERS_SHOWN)
@@ -66,12 +87,60 @@ def _answers(job: JobView) -> Iterator[str]:
         yield f"  drawn with salt {job.draw.salt}"
 
 
-def _executions(job: JobView) -> Iterator[str]:
-    if job.executions:
+def _shards(job: JobView) -> Iterator[Iterator[str]]:
+    if job.shards == 1:
+        for shard in job.details:
+            yield _executions(job, shard)
+            yield _votes(shard)
+        return
+    yield _summary(job)
+    for shard in [shard for shard in job.details if shard.state in TROUBLED][:_TROUBLED_SHOWN]:
+        yield _trouble(job, shard)
+
+
+def _summary(job: JobView) -> Iterator[str]:
+    yield f"{job.shards} shards: {counted(job)}"
+    others = [shard for shard in job.details if shard.state not in TROUBLED and shard.state != "waiting"]
+    for shard in others[:_OTHERS_SHOWN]:
+        yield f"  shard {shard.shard:<6} {shard.state.replace('_', ' '):<13} {_in_a_line(shard)}".rstrip()
+    hidden = job.shards - job.tally.waiting - job.tally.failed - job.tally.not_verified - len(others[:_OTHERS_SHOWN])
+    if hidden > 0:
+        yield f"  and {hidden} more"
+    troubled = job.tally.failed + job.tally.not_verified
+    if troubled > _TROUBLED_SHOWN:
+        yield f"of {troubled} without a result the first {_TROUBLED_SHOWN}:"
+
+
+def _in_a_line(shard: ShardView) -> str:
+    verdict, results = shard.verdict, shard.results
+    agreed = next((len(group.peers) for group in verdict.groups if group.hash == verdict.hash), 0) if verdict else 0
+    words = [f"{agreed} of {len(shard.executions)} agree" if verdict and verdict.kind == "verified" else ""]
+    if results is not None:
+        words.append(f"{results.files} files, {shown_size(results.bytes)}, from {short_peer(results.peer)}")
+        words.append(f"exit code {results.exit_code}" if results.exit_code else "")
+    return ", ".join(filter(None, [*words, _sources(shard)]))
+
+
+def _trouble(job: JobView, shard: ShardView) -> Iterator[str]:
+    yield f"shard {shard.shard}: {reason_of(shard)}"
+    yield from list(_executions(job, shard))[1:]
+
+
+def _executions(job: JobView, shard: ShardView) -> Iterator[str]:
+    if shard.executions:
         yield "executions"
-    for run in job.executions:
+    for run in shard.executions:
         yield f"  {short_peer(run.peer)}  {run.state:<9} {_what(run)}".rstrip()
         yield f"              {run.execution}"
+        for ref, source in zip(job.spec.inputs, run.sources, strict=False):
+            if source:
+                yield f"              {shown(ref)} from {source}"
+
+
+def _sources(shard: ShardView) -> str:
+    """Where the inputs of all its executions came from."""
+    names = sorted({source for run in shard.executions for source in run.sources if source})
+    return f"inputs from {' and '.join(names)}" if names else ""
 
 
 def _what(run: ExecutionView) -> str:
@@ -83,8 +152,8 @@ def _what(run: ExecutionView) -> str:
     return f"{'(unreadable)' if run.hash == '' else run.hash or ''}{agreed}"
 
 
-def _votes(job: JobView) -> Iterator[str]:
-    verdict = job.verdict
+def _votes(shard: ShardView) -> Iterator[str]:
+    verdict = shard.verdict
     if verdict is None:
         return
     yield f"verdict: {verdict.kind.replace('_', ' ')}{f' ({verdict.reason})' if verdict.reason else ''}"
@@ -95,17 +164,16 @@ def _votes(job: JobView) -> Iterator[str]:
 
 
 def _results(job: JobView) -> Iterator[str]:
-    results = job.results
+    results, shard = job.results, only_shard(job)
     if results is None:
         return
     yield "results"
-    yield from _pairs(
-        ("hash", results.hash),
-        ("files", f"{results.files}, {shown_size(results.bytes)}"),
-        ("exit code", "unknown" if results.exit_code is None else str(results.exit_code)),
-        ("from", results.peer),
-        indent="  ",
-    )
+    yield from _pairs(("hash", results.hash), ("files", f"{results.files}, {shown_size(results.bytes)}"), indent="  ")
+    if shard is not None and shard.results is not None:
+        code = shard.results.exit_code
+        yield from _pairs(
+            ("exit code", "unknown" if code is None else str(code)), ("from", shard.results.peer), indent="  "
+        )
 
 
 def _ending(job: JobView) -> Iterator[str]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cli.client import PIECE_BYTES, Client
+from cli.combined import build
 from cli.errors import BrokenAnswer, CommandError, Unreachable, UsageProblem
 from cli.following import RETRY_S
 from cli.output import program, short_job
@@ -28,6 +29,8 @@ from node.api.views import FileView, JobView, ManifestView
 from node.errors import BadResult
 from node.model import PeerId
 from node.receipt.check import Broken, check
+from node.receipt.files import Manifests, whole_manifest
+from node.receipt.layout import split
 from node.verifier.manifest import PREFIX, Manifest, check_sizes, parse
 
 BYTES_MAX = 2**62
@@ -42,6 +45,7 @@ class Downloaded:
     hash: str
     files: int
     bytes: int
+    differing: int  # files of several shards that share a name and are not the same
 
 
 def receipt_path(folder: Path) -> Path:
@@ -80,7 +84,7 @@ def download(
     Raises BrokenAnswer (not what won), CommandError (no room here), Unreachable, and what ``Client`` raises.
     """
     view = client.manifest(job.id)
-    manifest, total = _checked(job, view)
+    manifests, total = _checked(job, view)
     receipt = client.receipt(job.id)
     _check_receipt(client, job, receipt, view.hash)
     try:
@@ -89,30 +93,36 @@ def download(
         _check_room(partial, total)
         for file in view.files:
             _File(source, partial, file).fetch()
+        differing = build(manifests, partial) if job.shards > 1 else 0
         _put_in_place(partial, folder, receipt)
     except OSError as error:
         raise CommandError(
             f"the results cannot be written: {error.strerror or error}: {error.filename or folder}",
             "make room or name another --output-dir; what has come is kept, and the same command goes on from there",
         ) from error
-    return Downloaded(folder, receipt_path(folder), manifest.h1(), len(view.files), total)
+    return Downloaded(folder, receipt_path(folder), view.hash, len(view.files), total, differing)
 
 
-def _checked(job: JobView, view: ManifestView) -> tuple[Manifest, int]:
-    """The list of files, with harmless names, that has the hash which the job ended with; and all their bytes."""
+def _checked(job: JobView, view: ManifestView) -> tuple[Manifests, int]:
+    """The files of each shard, with harmless names and the hash that the job ended with; and all their bytes."""
     try:
-        manifest = parse("".join(f"{file.sha256}  {PREFIX}/{file.name}\n" for file in view.files).encode())
-        total = check_sizes(manifest, [file.size for file in view.files], bytes_max=BYTES_MAX)
-    except (BadResult, UnicodeEncodeError) as error:
+        lines = split(((file.name, file.sha256) for file in view.files), job.shards)
+        manifests = {shard: parse(Manifest(tuple(of_shard)).render()) for shard, of_shard in lines.items()}
+        whole = whole_manifest(manifests, job.shards)
+        total = check_sizes(whole, [file.size for file in view.files], bytes_max=BYTES_MAX)
+    except (BadResult, UnicodeEncodeError, ValueError) as error:
         raise BrokenAnswer(f"the node's list of results must not be used: {error}", "tell its operator") from error
-    if [line.name for line in manifest.lines] != [f"{PREFIX}/{file.name}" for file in view.files]:
+    if [line.name for line in whole.lines] != [f"{PREFIX}/{file.name}" for file in view.files]:
         raise BrokenAnswer("the node's list of results must not be used: it has names that are none")
-    if job.results is None or not manifest.h1() == view.hash == job.results.hash:
+    if job.results is None or not whole.h1() == view.hash == job.results.hash:
         said = job.results.hash if job.results else "no results"
-        raise BrokenAnswer(f"the list of results has the hash {manifest.h1()}, the job ended with {said}")
-    if job.verdict is None or job.verdict.hash != view.hash:
-        raise BrokenAnswer("the results are not those that won the vote")
-    return manifest, total
+        raise BrokenAnswer(f"the list of results has the hash {whole.h1()}, the job ended with {said}")
+    for shard in job.details:
+        kept = None if shard.results is None else shard.results.hash
+        found = manifests[shard.shard].h1() if shard.shard in manifests else None
+        if found != kept or (kept and (shard.verdict is None or shard.verdict.hash != kept)):
+            raise BrokenAnswer("the results are not those that won the vote")
+    return manifests, total
 
 
 def _check_receipt(client: Client, job: JobView, receipt: bytes, h1: str) -> None:

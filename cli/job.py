@@ -55,7 +55,8 @@ def list_jobs(
     elif not jobs.jobs:
         output.say(f"no jobs yet; `{output.program()} wasm run MODULE.wasm` submits one")
     else:
-        output.table(("id", "name", "state", "verdict", "submitted", "reason"), [_row(job) for job in jobs.jobs])
+        columns = ("id", "name", "state", "verdict", "shards", "submitted", "reason")
+        output.table(columns, [_row(job) for job in jobs.jobs])
     return Exit.DONE
 
 
@@ -78,16 +79,22 @@ def describe(job: JobId, node: Node, form: Form) -> Exit:
 @app.command()
 @flat
 def get(job: JobId, node: Node, target: Target, form: Form) -> Exit:
-    """Download the results of a job, and its receipt beside them; every file is checked against what won the vote."""
+    """Download the results of a job, and its receipt beside them; every file is checked against what won the vote.
+
+    One shard: stdout, stderr, exitCode and the output volumes. Several: the same in per_shard/N/, and all of them
+    together in combined_results/. Where some shards have no result, the exit code says how the job ended.
+    """
     from cli.client import Client
+    from cli.outcome import outcome_of
 
     with Client(node.api) as client:
-        got = fetched(client, client.job(job), target)
+        view = client.job(job)
+        got = fetched(client, view, target)
     if form.as_json:
         output.json_data({"folder": str(got.folder), "receipt": str(got.receipt), "hash": got.hash, "files": got.files})
     else:
         output.data(str(got.folder))
-    return Exit.DONE
+    return outcome_of(view).exit
 
 
 @app.command("export")
@@ -140,7 +147,8 @@ def _row(job: JobSummary) -> tuple[str, ...]:
     is_shown = output.redraws(sys.stdout)
     name = output.short_job(job.id) if is_shown else job.id
     submitted = job.submitted_at[:19].replace("T", " ") if is_shown else job.submitted_at
-    return name, job.name, job.state, job.verdict or "-", submitted, job.reason
+    shards = f"{job.completed}/{job.shards}" if job.shards > 1 else "-"
+    return name, job.name, job.state, job.verdict or "-", shards, submitted, job.reason
 
 
 def awaited(client: Client, job: JobView, seconds: float | None, *, quiet: bool = False) -> JobView:
@@ -195,6 +203,7 @@ def fetched(client: Client, job: JobView, target: Target) -> Downloaded:
         output.say(f"what has come is kept: the same `{output.program()} job get {short}` goes on from there")
         raise
     output.say(f"{got.files} files, {quantities.shown_size(got.bytes)}, in {got.folder}; each is the one that won")
+    _tell_shards(job, got)
     output.say(f"  directory hash {got.hash}")
     output.say(f"  receipt        {got.receipt} (holds)")
     output.say(f"next: check it offline with `{output.program()} verify {got.receipt} {got.folder}`")
@@ -216,3 +225,13 @@ def check_results(job: JobView) -> None:
             f"job {output.short_job(job.id)} has no results ({job.state.replace('_', ' ')})",
             f"`{output.program()} job describe {output.short_job(job.id)}` says why",
         )
+
+
+def _tell_shards(job: JobView, got: Downloaded) -> None:
+    from cli.outcome import counted
+
+    if job.shards == 1:
+        return
+    output.say(f"  {job.shards} shards ({counted(job)}); all together in {got.folder / 'combined_results'}")
+    if got.differing:
+        output.say(f"  {got.differing} files share a name with another and differ; they are in per_shard/ alone")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from cli import output
 from cli.errors import BrokenAnswer
-from node.api.views import EventView, JobView
+from cli.outcome import counted
+from node.api.views import EventView, JobView, ShardView
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,12 +46,16 @@ class JobWatch:
         self._began: datetime | None = None
         self.rows: dict[str, dict[str, str]] = {peer: {} for peer in self._names}
         self.phase = "submitted"
+        self._voted = 0  # shards, of a job with several
 
     def saw(self, event: EventView) -> None:
         """One more event; the same one again changes nothing."""
         self._began = self._began or _instant(event)
         if event.kind == "drawn":
             self.phase = "running"
+        elif event.shard is not None and event.peer is None:
+            self._voted += event.kind == "verdict"
+            self.phase = f"running: {self._voted} votes are over; shard {event.shard}: {event.text}"
         elif event.peer is None:
             self.phase = _PHASES.get(event.kind, event.text)
         if event.peer is None or event.kind == "offered":
@@ -66,15 +71,23 @@ class JobWatch:
     def settled(self, job: JobView) -> None:
         """The job as it ended: who agreed, and what no event told."""
         self.phase = job.state.replace("_", " ")
+        if job.shards > 1:
+            self.phase = f"{self.phase}: {counted(job)}"
+            return
+        for shard in job.details:
+            self._settled(job, shard)
+
+    def _settled(self, job: JobView, shard: ShardView) -> None:
+        chosen = {run.peer for run in shard.executions}
         for peer, row in self.rows.items():
-            if job.draw is not None and row.get("bid", "").startswith(_GOOD) and peer not in job.draw.chosen:
+            if job.draw is not None and row.get("bid", "").startswith(_GOOD) and peer not in chosen:
                 row["running"] = "not chosen"
-        for run in job.executions:
+        for run in shard.executions:
             row = self.rows.setdefault(run.peer, {})
             if run.lied is not None:
                 row["agreed"] = f"{_BAD} lied: {run.lied}"
             elif run.agreed is not None:
-                row["agreed"] = f"{_GOOD} yes" if run.agreed else f"{_BAD} no{_group_of(job, run.peer)}"
+                row["agreed"] = f"{_GOOD} yes" if run.agreed else f"{_BAD} no{_group_of(shard, run.peer)}"
             elif run.state == "failed":
                 row["proposed"] = f"{_BAD} {run.code}: {run.reason}"
 
@@ -84,7 +97,8 @@ class JobWatch:
 
     def line(self, event: EventView) -> str:
         """One event as a line, after ``saw``."""
-        words = [f"{self._seconds(event):7.3f} s", self.name(event.peer) if event.peer else "job"]
+        who = self.name(event.peer) if event.peer else "job" if event.shard is None else f"shard {event.shard}"
+        words = [f"{self._seconds(event):7.3f} s", who]
         return "  ".join([*words, event.kind.replace("_", " "), event.text]).rstrip()
 
     def table(self) -> Table:
@@ -139,12 +153,13 @@ def _on_terminal(
         yield feed
 
 
-def _group_of(job: JobView, peer: str) -> str:
+def _group_of(shard: ShardView, peer: str) -> str:
     """Where nobody won, which side a node was on."""
-    if job.verdict is None or job.verdict.kind != "not_verified":
+    verdict = shard.verdict
+    if verdict is None or verdict.kind != "not_verified":
         return ""
-    index = next((i for i, group in enumerate(job.verdict.groups) if peer in group.peers), None)
-    return "" if index is None else f" (group {index + 1} of {len(job.verdict.groups)})"
+    index = next((i for i, group in enumerate(verdict.groups) if peer in group.peers), None)
+    return "" if index is None else f" (group {index + 1} of {len(verdict.groups)})"
 
 
 def _style(cell: str) -> str:

@@ -15,6 +15,9 @@ from cli.flags import Form, flat
 
 if TYPE_CHECKING:
     from node.receipt.check import Checked
+    from node.receipt.statement import Predicate
+
+_SHARDS_SHOWN = 20
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of results.")]
 
@@ -84,7 +87,7 @@ def version(form: Form) -> Exit:
 
 
 def _judged(checked: Checked, form: Form) -> Exit:
-    from node.receipt.check import Broken
+    from node.receipt.check import Broken, Holds
 
     if isinstance(checked, Broken):
         if form.as_json:
@@ -92,17 +95,33 @@ def _judged(checked: Checked, form: Form) -> Exit:
         output.say(f"does not hold: {checked.why}", "error")
         return Exit.FAILED
     predicate = checked.predicate
-    verified = predicate.verdict.kind == "verified"
+    verified = isinstance(checked, Holds)
     if form.as_json:
-        output.json_data({"holds": True, "verified": verified, "files": checked.files, "receipt": predicate})
-    agreed = next((len(group.peers) for group in predicate.verdict.groups if group.hash == predicate.verdict.hash), 0)
+        told = {"holds": True, "verified": verified, "files": checked.files, "missing": predicate.missing}
+        output.json_data({**told, "receipt": predicate})
     output.say(f"holds: the {checked.files} files are those of job {predicate.job}", "good")
-    if verified:
-        output.say(f"  verified: {agreed} of {len(predicate.executions)} nodes agree on {predicate.verdict.hash}")
-    else:
-        output.say("  not verified: the result is one node's word (verifier noop)")
+    unchecked = "not verified: each result is one node's word (verifier noop)"
+    output.say(f"  {_verdict(predicate) if verified else unchecked}")
+    if predicate.missing:
+        output.say(
+            f"  no result of {len(predicate.missing)} of {len(predicate.shards)} shards: {_some(predicate.missing)}"
+        )
     output.say(f"  signed by requester {predicate.requester}")
     return Exit.DONE
+
+
+def _verdict(predicate: Predicate) -> str:
+    kept = [shard for shard in predicate.shards if shard.manifest is not None]
+    if len(predicate.shards) > 1:
+        return f"verified: {len(kept)} of {len(predicate.shards)} shards, each by a vote of its own"
+    groups = kept[0].verdict.groups if kept[0].verdict else ()
+    agreed = next((len(group.peers) for group in groups if group.hash == kept[0].manifest), 0)
+    return f"verified: {agreed} of {len(kept[0].executions)} nodes agree on {kept[0].manifest}"
+
+
+def _some(numbers: tuple[int, ...]) -> str:
+    shown = ", ".join(map(str, numbers[:_SHARDS_SHOWN]))
+    return f"{shown}, …" if len(numbers) > _SHARDS_SHOWN else shown
 
 
 def _client(whose: Whose, form: Form) -> Exit:

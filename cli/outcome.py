@@ -6,19 +6,23 @@ Does not live here: everything else about a job (``cli.describe``), exit codes (
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cli import exits
 from cli.exits import Exit
 from cli.output import program, short_job, short_peer
-from node.api.views import JobView, VerdictView
+from node.api.views import JobView, ShardView, VerdictView
 
 ENDED = frozenset({"completed", "not_verified", "failed", "cancelled"})
+TROUBLED = frozenset({"failed", "not_verified"})
+
+_WHY_MAX = 20  # Lines about a job; ``describe`` has more.
 
 _AFTER_FAILURE = {
     "bids": "`{program} peers` shows who is there; ask for fewer with --concurrency and --min-bids, or wait longer with"
     " --bid-timeout",
-    "bids/data": "check the CID of -v and -i: too few nodes hold it",
+    "bids/data": "check what -v, -i and -u name: too few nodes can have it",
     "bids/resources": "ask for less with --cpu and --memory",
     "bids/disk": "ask for less with --disk",
     "bids/full": "the nodes are busy: submit it again later, or wait longer with --bid-timeout",
@@ -43,7 +47,10 @@ class Outcome:
 def outcome_of(job: JobView) -> Outcome:
     """Of a job that has ended."""
     code = exits.of_job(job.state, None if job.failure is None else job.failure.code)
-    return Outcome(code, _headline(job), _why(job), _next_step(job))
+    why = list(_why(job))
+    if len(why) > _WHY_MAX:
+        why[_WHY_MAX:] = [f"… and more: `{program()} job describe {short_job(job.id)}`"]
+    return Outcome(code, _headline(job), tuple(why), _next_step(job))
 
 
 def votes_of(verdict: VerdictView) -> int:
@@ -51,38 +58,86 @@ def votes_of(verdict: VerdictView) -> int:
     return sum(len(group.peers) for group in verdict.groups)
 
 
+def only_shard(job: JobView) -> ShardView | None:
+    """The shard of a job that has one, once something is known of it."""
+    return job.details[0] if job.shards == 1 and job.details else None
+
+
+def counted(job: JobView) -> str:
+    """How many shards are in which state, in words: ``8 completed, 2 failed``."""
+    tally = {state: getattr(job.tally, state) for state in job.tally.__struct_fields__}
+    return ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in tally.items() if count)
+
+
 def _headline(job: JobView) -> str:
-    verdict = job.verdict
     match job.state:
-        case "completed" if verdict is not None and verdict.kind == "verified":
-            agreed = next((len(group.peers) for group in verdict.groups if group.hash == verdict.hash), 0)
-            return f"Verified: {agreed} of {len(job.executions)} nodes agree on {verdict.hash}"
+        case "completed" if job.spec.verifier == "deterministic":
+            return f"Verified: {_agreement(job)}"
         case "completed":
-            return "Done, not checked: the result is one node's word (verifier noop)"
+            word = "the result is one node's word" if job.shards == 1 else "each result is one node's word"
+            return f"Done, not checked: {word} (verifier noop)"
         case "not_verified":
-            return f"Not verified: {verdict.reason if verdict else 'the nodes did not agree'}"
+            return f"Not verified: {_reason(job, 'the nodes did not agree')}"
         case "failed":
-            return f"Failed: {job.failure.reason if job.failure else 'the node gave no reason'}"
+            return f"Failed: {_reason(job, 'the node gave no reason')}"
         case "cancelled":
             return "Cancelled"
         case other:
             return f"Not ended yet ({other})"
 
 
-def _why(job: JobView) -> tuple[str, ...]:
-    lines = []
-    if job.verdict is not None and (job.state == "not_verified" or len(job.verdict.groups) > 1):
-        lines += [_group(job.verdict, index) for index in range(len(job.verdict.groups))]
-    for run in job.executions:
+def _agreement(job: JobView) -> str:
+    """Who agreed on what, or how many shards there are."""
+    shard = only_shard(job)
+    verdict = None if shard is None else shard.verdict
+    if shard is None or verdict is None:
+        return f"{job.tally.completed} of {job.shards} shards, each by a vote of its own"
+    agreed = next((len(group.peers) for group in verdict.groups if group.hash == verdict.hash), 0)
+    return f"{agreed} of {len(shard.executions)} nodes agree on {verdict.hash}"
+
+
+def _reason(job: JobView, otherwise: str) -> str:
+    shard = only_shard(job)
+    of_verdict = "" if shard is None or shard.verdict is None else shard.verdict.reason
+    of_failure = "" if job.failure is None else job.failure.reason
+    return of_failure or of_verdict or job.reason or otherwise
+
+
+def _why(job: JobView) -> Iterator[str]:
+    if job.shards == 1:
+        for shard in job.details:
+            yield from why_of(shard, job.state)
+        return
+    yield f"{job.shards} shards: {counted(job)}"
+    for shard in job.details:
+        if shard.state in TROUBLED:
+            yield f"shard {shard.shard}: {reason_of(shard)}"
+        else:
+            yield from (f"shard {shard.shard}: {line}" for line in why_of(shard, job.state))
+
+
+def reason_of(shard: ShardView) -> str:
+    """Why a shard has no result, in a line."""
+    if shard.failure is not None:
+        return f"failed: {shard.failure.reason}"
+    said = f": {shard.verdict.reason}" if shard.verdict is not None and shard.verdict.reason else ""
+    return f"{shard.state.replace('_', ' ')}{said}"
+
+
+def why_of(shard: ShardView, job_state: str) -> Iterator[str]:
+    """What is worth telling of a shard: who did not agree, who lied, who gave nothing."""
+    verdict = shard.verdict
+    if verdict is not None and (shard.state == "not_verified" or len(verdict.groups) > 1):
+        yield from (_group(verdict, index) for index in range(len(verdict.groups)))
+    for run in shard.executions:
         if run.lied is not None:
-            lines.append(f"liar: {short_peer(run.peer)} won the vote and handed over something else: {run.lied}")
-        elif run.agreed is False and job.verdict is not None and job.verdict.kind == "verified":
-            lines.append(f"disagreed: {short_peer(run.peer)} ({run.peer})")
-        elif run.state == "failed" and job.state != "cancelled" and len(job.executions) > 1:
-            lines.append(f"no result from {short_peer(run.peer)}: {run.code}: {run.reason}")
-    if job.results is not None and job.results.exit_code not in (None, 0):
-        lines.append(f"the program ended with exit code {job.results.exit_code}")
-    return tuple(lines)
+            yield f"liar: {short_peer(run.peer)} won the vote and handed over something else: {run.lied}"
+        elif run.agreed is False and verdict is not None and verdict.kind == "verified":
+            yield f"disagreed: {short_peer(run.peer)} ({run.peer})"
+        elif run.state == "failed" and job_state != "cancelled" and len(shard.executions) > 1:
+            yield f"no result from {short_peer(run.peer)}: {run.code}: {run.reason}"
+    if shard.results is not None and shard.results.exit_code not in (None, 0):
+        yield f"the program ended with exit code {shard.results.exit_code}"
 
 
 def _group(verdict: VerdictView, index: int) -> str:
@@ -94,7 +149,8 @@ def _group(verdict: VerdictView, index: int) -> str:
 def _next_step(job: JobView) -> str:
     name = short_job(job.id)
     if job.results is not None:
-        return f"`{program()} job get {name}` downloads the results"
+        what = "the results" if job.state == "completed" else "what was won"
+        return f"`{program()} job get {name}` downloads {what}"
     if job.state == "not_verified":
         return f"is the program deterministic? `{program()} job describe {name}` shows who said what"
     if job.failure is not None:

@@ -180,11 +180,12 @@ class _Demo:
 
     def _summary(self, job: JobView, sample: Sample, names: dict[str, str], *, holds: bool) -> Summary:
         kept = job.results is not None
-        groups = job.verdict.groups if job.verdict else ()
+        verdict = verdicts.verdict_of(job)
+        groups = verdict.groups if verdict else ()
         return Summary(
             job=job.id,
             state=job.state,
-            verdict=job.verdict.kind if job.verdict else None,
+            verdict=verdict.kind if verdict else None,
             agreed=len(verdicts.agreed(job)),
             disagreed=tuple(names.get(peer, peer) for peer in verdicts.disagreed(job)),
             groups=tuple(tuple(names.get(peer, peer) for peer in group.peers) for group in groups),

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from node.api.views import GroupView, JobView
+from cli.outcome import only_shard
+from node.api.views import GroupView, JobView, VerdictView
+
+
+def verdict_of(job: JobView) -> VerdictView | None:
+    """The one of its one shard."""
+    shard = only_shard(job)
+    return None if shard is None else shard.verdict
 
 
 def agreed(job: JobView) -> tuple[str, ...]:
     """Peers of the winning group; none without one."""
-    won = [group for group in _groups(job) if job.verdict and group.hash == job.verdict.hash]
+    verdict = verdict_of(job)
+    won = [group for group in _groups(job) if verdict and group.hash == verdict.hash]
     return won[0].peers if job.state == "completed" and won else ()
 
 
@@ -24,7 +32,7 @@ def disagreed(job: JobView) -> tuple[str, ...]:
 
 def lines(job: JobView, names: Mapping[str, str]) -> tuple[str, ...]:
     """The verdict, most important line first."""
-    verdict, won = job.verdict, agreed(job)
+    verdict, won = verdict_of(job), agreed(job)
     if verdict is not None and won:
         votes = sum(len(group.peers) for group in verdict.groups)
         outvoted = [f"DISAGREED: {_named((peer,), names)} proposed {_hash_of(job, peer)}" for peer in disagreed(job)]
@@ -44,7 +52,8 @@ def _group_lines(job: JobView, names: Mapping[str, str]) -> list[str]:
 
 
 def _groups(job: JobView) -> tuple[GroupView, ...]:
-    return job.verdict.groups if job.verdict else ()
+    verdict = verdict_of(job)
+    return verdict.groups if verdict else ()
 
 
 def _hash_of(job: JobView, peer: str) -> str:

@@ -9,7 +9,7 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 
 from node import limits
-from node.api import about, events, jobs, modules, results
+from node.api import about, events, jobs, modules, results, shards
 from node.api.auth import Gate
 from node.api.listings import Listings
 from node.api.openapi import openapi_config
@@ -19,6 +19,7 @@ from node.api.services import Api, Services, signed_in
 
 _SIGNED_IN = (
     jobs.submit,
+    shards.listed,
     jobs.plan,
     jobs.recent,
     jobs.describe,

@@ -11,7 +11,8 @@ from litestar.params import FromPath, QueryParameter
 from node import limits, spec
 from node.api.bodies import preferred_wait_s, small_body, while_there
 from node.api.services import api_of
-from node.api.views import JobList, JobView, PlanView, job_view, summary_view
+from node.api.shards import viewed
+from node.api.views import JobList, JobView, PlanView, summary_view
 from node.errors import TooMany
 from node.journal.records import JobRecord
 from node.model import Plan
@@ -37,7 +38,7 @@ async def submit(request: Caller) -> Response[JobView]:
         with contextlib.suppress(TooMany):  # Of waiting alone: the job is taken, and the caller must hear of it.
             record = await _awaited(request, record, wait_s)
             headers["preference-applied"] = f"wait={wait_s:.0f}"
-    return Response(job_view(record), headers=headers)
+    return Response(await viewed(request, record), headers=headers)
 
 
 @post("/plan", operation_id="planJob", status_code=200)
@@ -66,15 +67,15 @@ async def describe(request: Caller, job: FromPath[str]) -> Response[JobView]:
     record = await api_of(request).services.jobs.find(request.auth, job)
     wait_s = preferred_wait_s(request.headers)
     if wait_s is None:
-        return Response(job_view(record))
+        return Response(await viewed(request, record))
     record = await _awaited(request, record, wait_s)
-    return Response(job_view(record), headers={"preference-applied": f"wait={wait_s:.0f}"})
+    return Response(await viewed(request, record), headers={"preference-applied": f"wait={wait_s:.0f}"})
 
 
 @post("/jobs/{job:str}/cancel", operation_id="cancelJob", status_code=200)
 async def cancel(request: Caller, job: FromPath[str]) -> JobView:
     """End a job. One that has ended stays as it is (409)."""
-    return job_view(await api_of(request).services.jobs.cancel(request.auth, job))
+    return await viewed(request, await api_of(request).services.jobs.cancel(request.auth, job))
 
 
 @get("/jobs/{job:str}/receipt", operation_id="getReceipt", media_type=RECEIPT_TYPE)

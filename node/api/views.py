@@ -6,11 +6,12 @@ Times are RFC 3339 in UTC. A field that does not apply is null; nothing is left 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
-from node.journal.records import ExecutionRecord, JobEvent, JobRecord, VerdictRecord
+from node.journal.records import ExecutionRecord, JobEvent, JobRecord, ShardRecord, VerdictRecord
 from node.model import JobSpec
 
 
@@ -19,25 +20,29 @@ class _View(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnswerView(_View, frozen=True, kw_only=True):
-    """What a node answered to the offer: ``code`` null means it bid."""
+    """What a node answered to the offer: ``code`` null means it bid; ``holds``: it needs to fetch nothing."""
 
     peer: str
     code: str | None
     reason: str
+    holds: bool
 
 
 class DrawView(_View, frozen=True, kw_only=True):
-    """Who was chosen, and the salt that anyone can check it with."""
+    """Among whom was drawn, who of them came first, and the salt that anyone can repeat it with."""
 
     salt: str
-    chosen: tuple[str, ...]
+    bidders: tuple[str, ...]
+    holders: tuple[str, ...]
 
 
 class ExecutionView(_View, frozen=True, kw_only=True):
-    """One run on one node. ``state``: accepted, running, proposed or failed."""
+    """One run on one node. ``state``: waiting, accepted, running, proposed or failed.
+
+    ``sources``: which driver of the node served each input, as it says.
+    """
 
     execution: str
-    shard: int
     peer: str
     state: str
     hash: str | None
@@ -45,6 +50,7 @@ class ExecutionView(_View, frozen=True, kw_only=True):
     reason: str
     agreed: bool | None
     lied: str | None
+    sources: tuple[str, ...]
 
 
 class GroupView(_View, frozen=True, kw_only=True):
@@ -64,14 +70,22 @@ class VerdictView(_View, frozen=True, kw_only=True):
 
 
 class FailureView(_View, frozen=True, kw_only=True):
-    """Why the job ended without results."""
+    """Why a job or a shard ended without results."""
 
     code: str
     reason: str
 
 
 class ResultsView(_View, frozen=True, kw_only=True):
-    """What is kept for the owner."""
+    """What is kept for the owner, of all shards together."""
+
+    hash: str
+    files: int
+    bytes: int
+
+
+class ShardResultsView(_View, frozen=True, kw_only=True):
+    """What won a shard; ``hash`` is of its files under their own names, as nodes voted on it."""
 
     hash: str
     files: int
@@ -80,8 +94,40 @@ class ResultsView(_View, frozen=True, kw_only=True):
     exit_code: int | None
 
 
+class ShardView(_View, frozen=True, kw_only=True):
+    """One shard. ``state``: waiting, running, handing_over; completed, not_verified, failed, cancelled."""
+
+    shard: int
+    state: str
+    executions: tuple[ExecutionView, ...]
+    verdict: VerdictView | None
+    failure: FailureView | None
+    results: ShardResultsView | None
+
+
+class ShardList(_View, frozen=True, kw_only=True):
+    """Some shards of a job, in order."""
+
+    shards: tuple[ShardView, ...]
+
+
+class TallyView(_View, frozen=True, kw_only=True):
+    """How many shards are in which state."""
+
+    waiting: int
+    running: int
+    handing_over: int
+    completed: int
+    not_verified: int
+    failed: int
+    cancelled: int
+
+
 class JobView(_View, frozen=True, kw_only=True):
-    """A job. ``state``: bidding, running, handing_over; completed, not_verified, failed, cancelled."""
+    """A job. ``state``: bidding, running, handing_over; completed, not_verified, failed, cancelled.
+
+    A job without sharding has one shard. ``details``: those that failed first, then the others; at most 100.
+    """
 
     id: str
     name: str
@@ -91,11 +137,14 @@ class JobView(_View, frozen=True, kw_only=True):
     ended_at: str | None
     spec: JobSpec
     spec_sha256: str
+    plan_sha256: str | None
     answers: tuple[AnswerView, ...]
     draw: DrawView | None
-    executions: tuple[ExecutionView, ...]
-    verdict: VerdictView | None
+    shards: int
+    tally: TallyView
+    details: tuple[ShardView, ...]
     failure: FailureView | None
+    reason: str
     results: ResultsView | None
 
 
@@ -114,6 +163,8 @@ class JobSummary(_View, frozen=True, kw_only=True):
     submitted_at: str
     ended_at: str | None
     verdict: str | None
+    shards: int
+    completed: int
     reason: str
 
 
@@ -131,6 +182,7 @@ class EventView(_View, frozen=True, kw_only=True):
     kind: str
     peer: str | None
     execution: str | None
+    shard: int | None
     text: str
 
 
@@ -197,6 +249,7 @@ def event_view(event: JobEvent) -> EventView:
         kind=event.kind,
         peer=event.peer,
         execution=event.execution,
+        shard=event.shard,
         text=event.text,
     )
 
@@ -209,13 +262,15 @@ def summary_view(record: JobRecord) -> JobSummary:
         state=record.state,
         submitted_at=instant(record.submitted_at),
         ended_at=None if record.ended_at is None else instant(record.ended_at),
-        verdict=None if record.verdict is None else record.verdict.kind,
+        verdict=_verdict_word(record),
+        shards=record.shards,
+        completed=record.tally.completed,
         reason=_reason(record),
     )
 
 
-def job_view(record: JobRecord) -> JobView:
-    """A job, whole."""
+def job_view(record: JobRecord, shards: Sequence[ShardRecord]) -> JobView:
+    """A job, with the details of these shards."""
     draw, failure, results = record.draw, record.failure, record.results
     return JobView(
         id=record.job,
@@ -226,14 +281,30 @@ def job_view(record: JobRecord) -> JobView:
         ended_at=None if record.ended_at is None else instant(record.ended_at),
         spec=record.spec,
         spec_sha256=record.spec_sha256,
-        answers=tuple(AnswerView(peer=a.peer, code=a.code, reason=a.reason) for a in record.answers),
-        draw=None if draw is None else DrawView(salt=draw.salt, chosen=draw.chosen),
-        executions=tuple(map(_execution_view, record.executions)),
-        verdict=None if record.verdict is None else _verdict_view(record.verdict),
+        plan_sha256=record.plan_sha256,
+        answers=tuple(AnswerView(peer=a.peer, code=a.code, reason=a.reason, holds=a.holds) for a in record.answers),
+        draw=None if draw is None else DrawView(salt=draw.salt, bidders=draw.bidders, holders=draw.holders),
+        shards=record.shards,
+        tally=TallyView(**msgspec.structs.asdict(record.tally)),
+        details=tuple(map(shard_view, shards)),
+        failure=None if failure is None else FailureView(code=failure.code, reason=failure.reason),
+        reason=_reason(record),
+        results=None if results is None else ResultsView(hash=results.hash, files=results.files, bytes=results.bytes),
+    )
+
+
+def shard_view(shard: ShardRecord) -> ShardView:
+    """One shard, whole."""
+    failure, results = shard.failure, shard.results
+    return ShardView(
+        shard=shard.shard,
+        state=shard.state,
+        executions=tuple(map(_execution_view, shard.executions)),
+        verdict=None if shard.verdict is None else _verdict_view(shard.verdict),
         failure=None if failure is None else FailureView(code=failure.code, reason=failure.reason),
         results=None
         if results is None
-        else ResultsView(
+        else ShardResultsView(
             hash=results.hash, files=results.files, bytes=results.bytes, peer=results.peer, exit_code=results.exit_code
         ),
     )
@@ -242,7 +313,6 @@ def job_view(record: JobRecord) -> JobView:
 def _execution_view(execution: ExecutionRecord) -> ExecutionView:
     return ExecutionView(
         execution=execution.execution,
-        shard=execution.shard,
         peer=execution.peer,
         state=execution.state,
         hash=execution.hash,
@@ -250,6 +320,7 @@ def _execution_view(execution: ExecutionRecord) -> ExecutionView:
         reason=execution.reason,
         agreed=execution.agreed,
         lied=execution.lied,
+        sources=execution.sources,
     )
 
 
@@ -258,7 +329,12 @@ def _verdict_view(verdict: VerdictRecord) -> VerdictView:
     return VerdictView(kind=verdict.kind, hash=verdict.hash, groups=groups, reason=verdict.reason)
 
 
+def _verdict_word(record: JobRecord) -> str | None:
+    """Of the whole job: what every one of its shards has."""
+    if record.state == "completed":
+        return "verified" if record.spec.verifier == "deterministic" else "unchecked"
+    return "not_verified" if record.state == "not_verified" else None
+
+
 def _reason(record: JobRecord) -> str:
-    if record.failure is not None:
-        return record.failure.reason
-    return "" if record.verdict is None else record.verdict.reason
+    return record.reason or ("" if record.failure is None else record.failure.reason)

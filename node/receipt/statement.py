@@ -1,15 +1,17 @@
 """What a receipt says: an in-toto Statement (https://github.com/in-toto/attestation, ``spec/v1/statement.md``). Pure.
 
-Its subjects are the result files; its predicate is everything that it takes to recount the vote: the spec, who
-answered, the draw, every node's signed proposal, the rule and the verdict. A receipt exists when there are results, so
-its verdict is ``verified`` or ``unchecked``. The client is not named: the receipt is the client's to show around.
+Its subjects are the result files; its predicate is everything that it takes to recount the votes: the spec, who
+answered, the draw, and for each shard every node's signed proposal, the verdict, and why nothing is kept where nothing
+is. A receipt exists when at least one shard was won. The client is not named: the receipt is the client's to show
+around.
 
-Lives here: the document and how it is made from a job's record. Does not live here: the signature around it
+Lives here: the document and how it is made from a job's records. Does not live here: the signature around it
 (``node.receipt.sign``), what makes it hold (``node.receipt.check``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
@@ -18,6 +20,7 @@ import msgspec
 
 from node.journal.records import Answer, ExecutionRecord, JobRecord, ShardRecord, VerdictRecord
 from node.model import Draw, Hex32, Hex64, JobSpec, PeerId, PeerName, Plan, Reason
+from node.spec import paths_sha256
 from node.verifier.manifest import PREFIX, Manifest
 from node.verifier.proposal import H1, SignedProposal
 from node.verifier.vote import resolved
@@ -57,22 +60,23 @@ class Rule(_Part, frozen=True, kw_only=True):
 
 
 class Reply(_Part, frozen=True, kw_only=True):
-    """What a node answered to the offer. ``code`` None: it bid."""
+    """What a node answered to the offer. ``code`` None: it bid; ``holds``: it needed to fetch nothing."""
 
     peer: PeerName
     code: Code | None
     reason: Reason
+    holds: bool
 
 
 class Run(_Part, frozen=True, kw_only=True):
     """One execution: the node's signed proposal, or why there is none."""
 
     execution: Hex32
-    shard: int
     node: PeerName
     proposal: SignedProposal | None
     code: Code | None  # model.FailureCode or UNREADABLE
     reason: Reason
+    sources: tuple[str, ...]  # which driver served each input, as the node says
 
 
 class Camp(_Part, frozen=True, kw_only=True):
@@ -83,11 +87,23 @@ class Camp(_Part, frozen=True, kw_only=True):
 
 
 class Outcome(_Part, frozen=True, kw_only=True):
-    """The verdict: what won, and everybody's vote. ``unchecked``: nothing was compared."""
+    """A verdict: what won, if anything did, and everybody's vote. ``unchecked``: nothing was compared."""
 
-    kind: Literal["verified", "unchecked"]
-    hash: H1
+    kind: Literal["verified", "unchecked", "not_verified"]
+    hash: str  # "" for not_verified
     groups: tuple[Camp, ...]  # largest first, then by hash
+
+
+class Shard(_Part, frozen=True, kw_only=True):
+    """One shard: what it saw, who ran it, the vote, and what is kept of it."""
+
+    shard: int
+    paths_sha256: Hex64 | None  # of the paths that it saw (``spec.paths_sha256``); None: all inputs whole
+    executions: tuple[Run, ...]
+    verdict: Outcome | None  # None: it did not come to a vote
+    manifest: H1 | None  # of its files; None: nothing is kept
+    source: PeerName | None  # who handed them over
+    reason: Reason  # why nothing is kept
 
 
 class Predicate(_Part, frozen=True, kw_only=True):
@@ -99,13 +115,17 @@ class Predicate(_Part, frozen=True, kw_only=True):
     finished_at: Time
     spec: JobSpec
     spec_sha256: Hex64
+    plan_sha256: Hex64 | None  # None: no sharding
     rule: Rule
     answers: tuple[Reply, ...]  # in the order they came
     draw: Draw
-    executions: tuple[Run, ...]
-    verdict: Outcome
+    shards: tuple[Shard, ...]  # all of them, in order
     manifest: H1  # of the subjects, with the prefix ``results/``
-    source: PeerName  # who handed the files over
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """The shards of which nothing is kept."""
+        return tuple(shard.shard for shard in self.shards if shard.manifest is None)
 
 
 class InTotoStatement(_Part, frozen=True, kw_only=True):
@@ -131,11 +151,9 @@ class Facts:
 
 def stated(requester: PeerId, facts: Facts) -> InTotoStatement:
     """The document in the words of ``requester``."""
-    record, (shard, *_) = facts.record, facts.shards
+    record = facts.record
     assert record.draw is not None
-    assert shard.verdict is not None
-    assert shard.results is not None
-    signed = {proposal.statement.execution: proposal for proposal in facts.proposals}
+    assert any(shard.results is not None for shard in facts.shards), "a receipt is about results"
     return InTotoStatement(
         subject=subjects_of(facts.manifest),
         predicate=Predicate(
@@ -145,13 +163,12 @@ def stated(requester: PeerId, facts: Facts) -> InTotoStatement:
             finished_at=_time(max(facts.finished_at, record.submitted_at)),  # Clocks are set back now and then.
             spec=record.spec,
             spec_sha256=record.spec_sha256,
+            plan_sha256=record.plan_sha256,
             rule=rule_of(record.spec),
             answers=tuple(map(_reply, record.answers)),
             draw=record.draw,
-            executions=tuple(_run(run, signed.get(run.execution)) for run in shard.executions),
-            verdict=_outcome(shard.verdict),
+            shards=_shards(facts),
             manifest=facts.manifest.h1(),
-            source=shard.results.peer,
         ),
     )
 
@@ -174,17 +191,52 @@ def _time(seconds: float) -> str:
 
 
 def _reply(answer: Answer) -> Reply:
-    return Reply(peer=answer.peer, code=answer.code, reason=answer.reason)
+    return Reply(peer=answer.peer, code=answer.code, reason=answer.reason, holds=answer.holds)
+
+
+def _shards(facts: Facts) -> tuple[Shard, ...]:
+    """Those that never began too."""
+    begun = {shard.shard: shard for shard in facts.shards}
+    signed = {proposal.statement.execution: proposal for proposal in facts.proposals}
+    waiting = (ShardRecord(shard=number) for number in range(facts.record.shards))
+    return tuple(_shard(begun.get(shard.shard, shard), facts.plan, signed) for shard in waiting)
+
+
+def _shard(shard: ShardRecord, plan: Plan | None, signed: Mapping[str, SignedProposal]) -> Shard:
+    kept = shard.results
+    return Shard(
+        shard=shard.shard,
+        paths_sha256=None if plan is None else paths_sha256(plan[shard.shard]),
+        executions=tuple(_run(run, signed.get(run.execution)) for run in shard.executions),
+        verdict=None if shard.verdict is None else _outcome(shard.verdict),
+        manifest=None if kept is None else kept.hash,
+        source=None if kept is None else kept.peer,
+        reason="" if kept is not None else _why_not(shard),
+    )
+
+
+def _why_not(shard: ShardRecord) -> str:
+    if shard.failure is not None:
+        return shard.failure.reason
+    if shard.verdict is not None and shard.verdict.reason:
+        return shard.verdict.reason
+    return "it did not begin" if not shard.executions else shard.state.replace("_", " ")
 
 
 def _run(run: ExecutionRecord, signed: SignedProposal | None) -> Run:
-    assert run.state in ("proposed", "failed"), "a vote is over when every execution has ended"
     assert (signed is not None) == (run.state == "proposed" and run.hash != "")
-    code = None if signed else run.code if run.state == "failed" else UNREADABLE
-    return Run(execution=run.execution, shard=run.shard, node=run.peer, proposal=signed, code=code, reason=run.reason)
+    code = None if signed else _code(run)
+    return Run(
+        execution=run.execution, node=run.peer, proposal=signed, code=code, reason=run.reason, sources=run.sources
+    )
+
+
+def _code(run: ExecutionRecord) -> str | None:
+    if run.state == "proposed":
+        return UNREADABLE
+    return run.code if run.state == "failed" else "cancelled"  # Its job, or its vote, ended before it did.
 
 
 def _outcome(verdict: VerdictRecord) -> Outcome:
-    assert verdict.kind != "not_verified", "a receipt is about results"
     groups = tuple(Camp(hash=group.hash, peers=group.peers) for group in verdict.groups)
     return Outcome(kind=verdict.kind, hash=verdict.hash, groups=groups)

@@ -21,3 +21,13 @@ def draw(bidders: Iterable[PeerId], salt: str, job: JobId, shard: int, count: in
     assert 0 <= count <= len(names)
     order = sorted(names, key=lambda peer: hashlib.sha256(f"{salt}|{job}|{shard}|{peer}".encode()).digest())
     return Draw(bidders=tuple(names), salt=salt, chosen=tuple(order[:count]))
+
+
+def chosen(drawn: Draw, job: JobId, shard: int, count: int) -> tuple[PeerId, ...]:
+    """The nodes of a shard, in their order: those that hold the data before others."""
+    holders = set(drawn.holders)
+
+    def place(peer: str) -> tuple[bool, bytes]:
+        return peer not in holders, hashlib.sha256(f"{drawn.salt}|{job}|{shard}|{peer}".encode()).digest()
+
+    return tuple(PeerId(peer) for peer in sorted(drawn.bidders, key=place)[:count])

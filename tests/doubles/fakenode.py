@@ -20,7 +20,7 @@ import msgspec
 from unit.receipts import FILES, HONEST, REQUESTER, finished, spec_of
 
 from node.api.views import EventView, FileView, JobList, JobView, ManifestView, NodeView, PeerList, Problem, job_view
-from node.journal.records import ResultsRecord
+from node.journal.records import ResultsRecord, Tally
 from node.receipt.sign import make
 from node.receipt.statement import Facts
 
@@ -193,14 +193,20 @@ def fake_node(facts: Facts | None = None, files: Mapping[str, bytes] = FILES) ->
 
 def _faked(facts: Facts, files: Mapping[str, bytes]) -> FakeNode:
     h1 = facts.manifest.h1()
-    results = ResultsRecord(
-        hash=h1, files=len(files), bytes=sum(map(len, files.values())), peer=facts.source, folder="x", exit_code=0
+    size = sum(map(len, files.values()))
+    results = ResultsRecord(hash=h1, files=len(files), bytes=size, peer=facts.record.executions[0].peer, folder="x")
+    lost = sum(shard.results is None for shard in facts.shards)
+    record = msgspec.structs.replace(
+        facts.record,
+        state="not_verified" if lost else "completed",
+        tally=Tally(completed=facts.record.shards - lost, not_verified=lost),
+        results=results,
+        ended_at=1_700_000_002.0,
     )
-    record = msgspec.structs.replace(facts.record, state="completed", results=results, ended_at=1_700_000_002.0)
     names = [line.name.removeprefix("results/") for line in facts.manifest.lines]
     views = (FileView(name=n, size=len(files[n]), sha256=hashlib.sha256(files[n]).hexdigest()) for n in names)
     return FakeNode(
-        job=job_view(record),
+        job=job_view(record, facts.shards),
         receipt=make(REQUESTER, facts),
         files=dict(files),
         manifest=ManifestView(hash=h1, files=tuple(views)),
@@ -218,6 +224,7 @@ def history(*kinds: str) -> list[EventView]:
             kind=kind,
             peer=None if kind in ofjob else "12D3KooWnodeA",
             execution=None,
+            shard=None,
             text="",
         )
         for seq, kind in enumerate(kinds, 1)

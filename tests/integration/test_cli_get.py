@@ -199,8 +199,9 @@ def test_a_receipt_of_another_job_is_refused(
 
 
 def test_results_that_did_not_win_are_refused(node: FakeNode, tmp_path: Path) -> None:
-    assert node.job.verdict is not None
-    node.job = msgspec.structs.replace(node.job, verdict=msgspec.structs.replace(node.job.verdict, hash=WRONG))
+    (shard,) = node.job.details
+    lost = msgspec.structs.replace(shard, verdict=msgspec.structs.replace(shard.verdict, hash=WRONG))
+    node.job = msgspec.structs.replace(node.job, details=(lost,))
 
     assert get(node, "--output-dir", "results") == 1
 

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 from nacl.signing import SigningKey
 
 from node import spec
 from node.identity import Identity
 from node.journal.records import Answer, ExecutionRecord, Group, JobRecord, ShardRecord, ShardResults, VerdictRecord
-from node.model import ClientId, Deal, DirHash, ExecutionId, JobId, JobSpec, PeerId, Sha256, WasmEngine
+from node.model import (
+    CidInput,
+    ClientId,
+    Deal,
+    DirHash,
+    ExecutionId,
+    JobId,
+    JobSpec,
+    PeerId,
+    Plan,
+    Sha256,
+    Sharding,
+    WasmEngine,
+)
+from node.receipt.files import whole_manifest
 from node.receipt.statement import Facts
 from node.verifier.base import Verifier
 from node.verifier.deterministic import Deterministic
-from node.verifier.draw import draw
+from node.verifier.draw import chosen, draw
 from node.verifier.manifest import Line, Manifest, manifest_of
 from node.verifier.noop import Noop
 from node.verifier.proposal import DOMAIN, SignedProposal, Statement, canonical
-from node.verifier.vote import Unchecked, Verified
+from node.verifier.vote import NotVerified, Verified
 
 JOB = JobId("0123456789abcdef" * 2)
 CLIENT = ClientId("c1" * 32)
@@ -55,6 +70,22 @@ def spec_of(verifier: str = "deterministic", deal: Deal | None = None) -> JobSpe
     return spec.completed(JobSpec(engine=WasmEngine(module="ab" * 32), verifier=verifier, deal=deal))
 
 
+def sharded(shards: int, deal: Deal | None = None) -> JobSpec:
+    """A spec whose plan has so many shards (``plan_of``)."""
+    job = msgspec.structs.replace(
+        spec_of(deal=deal or Deal(concurrency=3, confidence=2)),
+        inputs=(CidInput(cid="apples", path="/inputs"),),
+        sharding=Sharding(glob_pattern="/*", batch_size=2),
+    )
+    assert len(plan_of(shards)) == shards
+    return spec.completed(job)
+
+
+def plan_of(shards: int) -> Plan:
+    """Two files for each shard."""
+    return tuple((f"/inputs/{number}-a", f"/inputs/{number}-b") for number in range(shards))
+
+
 def signed(record: JobRecord, run: ExecutionRecord, value: str) -> SignedProposal:
     node = NODES[run.peer]
     statement = Statement(
@@ -71,17 +102,25 @@ def signed(record: JobRecord, run: ExecutionRecord, value: str) -> SignedProposa
 
 def finished(job: JobSpec, votes: tuple[str, ...], files: Mapping[str, bytes] = FILES) -> Facts:
     """A job whose nodes, in the order of the draw, proposed ``right``, ``wrong`` or ``unreadable``, or failed."""
-    manifest = manifest_of_files(files)
-    hashes = {"right": manifest.h1(), "wrong": WRONG, "unreadable": DirHash("")}
+    return told(job, None, [votes], [files])
+
+
+def many(votes: Sequence[tuple[str, ...]], files: Sequence[Mapping[str, bytes]], deal: Deal | None = None) -> Facts:
+    """The same of several shards; one with no votes did not begin."""
+    return told(sharded(len(votes), deal), plan_of(len(votes)), votes, files)
+
+
+def told(
+    job: JobSpec, plan: Plan | None, votes: Sequence[tuple[str, ...]], files: Sequence[Mapping[str, bytes]]
+) -> Facts:
     bidders = sorted(NODES)[:-1]
     drawn = draw(bidders, "5a" * 32, JOB, 0, job.deal.concurrency)
-    runs = tuple(
-        _run(index, PeerId(peer), vote, hashes)
-        for index, (peer, vote) in enumerate(zip(drawn.chosen, votes, strict=True))
+    manifests = [manifest_of_files(of_shard) for of_shard in files]
+    shards = tuple(
+        _shard(job, number, chosen(drawn, JOB, number, job.deal.concurrency), cast, manifests[number])
+        for number, cast in enumerate(votes)
+        if cast
     )
-    cast = {run.peer: DirHash(run.hash) for run in runs if run.hash is not None}
-    verdict = VERIFIERS[job.verifier].judge(cast, job.deal)
-    assert isinstance(verdict, Verified | Unchecked)
     record = JobRecord(
         job=JOB,
         client=CLIENT,
@@ -89,31 +128,47 @@ def finished(job: JobSpec, votes: tuple[str, ...], files: Mapping[str, bytes] = 
         spec_sha256=spec.spec_hash(job),
         submitted_at=1_700_000_000.25,
         deadline=1_700_001_000.0,
+        shards=len(votes),
+        plan_sha256=None if plan is None else spec.plan_sha256(plan),
         answers=(*map(_bid, reversed(bidders)), Answer(peer=max(NODES), code="data", reason="no such data")),
         draw=drawn,
-        executions=runs,
-        verdict=VerdictRecord(
-            kind="verified" if isinstance(verdict, Verified) else "unchecked",
-            hash=verdict.hash,
-            groups=tuple(Group(hash=group.hash, peers=group.peers) for group in verdict.groups),
-        ),
+        executions=shards[0].executions,
+        verdict=shards[0].verdict,
     )
-    proposals = tuple(signed(record, run, run.hash) for run in runs if run.hash)
-    source = next(run.peer for run in runs if run.hash == verdict.hash)
-    shard = ShardRecord(
-        shard=0,
-        state="completed",
-        executions=record.executions,
-        verdict=record.verdict,
-        results=ShardResults(hash=verdict.hash, files=len(files), bytes=9, peer=source, exit_code=0),
-    )
+    runs = [run for shard in shards for run in shard.executions]
+    kept = {shard.shard: manifests[shard.shard] for shard in shards if shard.results is not None}
     return Facts(
         record=record,
-        shards=(shard,),
-        plan=None,
-        proposals=proposals,
-        manifest=manifest,
+        shards=shards,
+        plan=plan,
+        proposals=tuple(signed(record, run, run.hash) for run in runs if run.hash),
+        manifest=whole_manifest(kept, len(votes)),
         finished_at=1_700_000_001.5,
+    )
+
+
+def _shard(
+    job: JobSpec, number: int, nodes: Sequence[PeerId], votes: tuple[str, ...], manifest: Manifest
+) -> ShardRecord:
+    hashes = {"right": manifest.h1(), "wrong": WRONG, "unreadable": DirHash("")}
+    runs = tuple(
+        _run(number, index, PeerId(peer), vote, hashes)
+        for index, (peer, vote) in enumerate(zip(nodes, votes, strict=True))
+    )
+    cast = {run.peer: DirHash(run.hash) for run in runs if run.hash is not None}
+    verdict = VERIFIERS[job.verifier].judge(cast, job.deal)
+    groups = tuple(Group(hash=group.hash, peers=group.peers) for group in verdict.groups)
+    if isinstance(verdict, NotVerified):
+        told = VerdictRecord(kind="not_verified", groups=groups, reason=verdict.reason)
+        return ShardRecord(shard=number, state="not_verified", executions=runs, verdict=told)
+    kind = "verified" if isinstance(verdict, Verified) else "unchecked"
+    source = next(run.peer for run in runs if run.hash == verdict.hash)
+    return ShardRecord(
+        shard=number,
+        state="completed",
+        executions=runs,
+        verdict=VerdictRecord(kind=kind, hash=verdict.hash, groups=groups),
+        results=ShardResults(hash=verdict.hash, files=len(manifest.lines), bytes=9, peer=source, exit_code=0),
     )
 
 
@@ -121,11 +176,13 @@ def _bid(peer: PeerId) -> Answer:
     return Answer(peer=peer)
 
 
-def _run(index: int, peer: PeerId, vote: str, hashes: Mapping[str, DirHash]) -> ExecutionRecord:
-    execution = ExecutionId(f"{index:032x}")
+def _run(shard: int, index: int, peer: PeerId, vote: str, hashes: Mapping[str, DirHash]) -> ExecutionRecord:
+    execution = ExecutionId(f"{shard * 1000 + index:032x}")
     if vote in hashes:
-        return ExecutionRecord(execution=execution, shard=0, peer=peer, state="proposed", hash=hashes[vote])
-    return ExecutionRecord(execution=execution, shard=0, peer=peer, state="failed", code=vote, reason="it did not work")
+        return ExecutionRecord(execution=execution, shard=shard, peer=peer, state="proposed", hash=hashes[vote])
+    return ExecutionRecord(
+        execution=execution, shard=shard, peer=peer, state="failed", code=vote, reason="it did not work"
+    )
 
 
 HONEST = ("right",) * 5

@@ -17,22 +17,28 @@ from cli.live import ROWS_MAX, JobWatch, watching
 from cli.outcome import outcome_of
 from cli.output import clean, short_peer
 from node.api.views import AnswerView, EventView, FailureView, GroupView, JobView, ResultsView, VerdictView, job_view
+from node.model import Deal
 
 NAMES = sorted(NODES)
 
 
 def job(votes: tuple[str, ...] = HONEST, state: str = "completed", **changes: object) -> JobView:
-    """A job as the API shows it; ``agreed`` as the machine sets it."""
-    view = job_view(finished(spec_of(), votes).record)
-    assert view.verdict is not None
-    runs = tuple(msgspec.structs.replace(run, agreed=run.hash == view.verdict.hash) for run in view.executions)
-    results = ResultsView(hash=view.verdict.hash, files=4, bytes=30, peer=view.executions[0].peer, exit_code=0)
-    changes = {"results": results, "executions": runs, **changes}
-    return msgspec.structs.replace(view, state=state, **changes)
+    """A job as the API shows it; ``agreed`` as the machine sets it. What is of its one shard goes there."""
+    facts = finished(spec_of(), votes)
+    view = job_view(facts.record, facts.shards)
+    (shard,) = view.details
+    assert shard.verdict is not None
+    runs = tuple(msgspec.structs.replace(run, agreed=run.hash == shard.verdict.hash) for run in shard.executions)
+    own = {name: changes.pop(name) for name in ("executions", "verdict", "exit_code") if name in changes}
+    if "exit_code" in own:
+        own["results"] = msgspec.structs.replace(shard.results, exit_code=own.pop("exit_code"))
+    details = (msgspec.structs.replace(shard, state=state, **{"executions": runs, **own}),)
+    results = ResultsView(hash=shard.verdict.hash, files=4, bytes=30)
+    return msgspec.structs.replace(view, state=state, **{"results": results, "details": details, **changes})
 
 
 def failed(code: str, *, declined: str | None = None) -> JobView:
-    answers = (AnswerView(peer="p", code=declined, reason="so"),) if declined else ()
+    answers = (AnswerView(peer="p", code=declined, reason="so", holds=False),) if declined else ()
     nothing = {"results": None, "verdict": None, "executions": (), "draw": None}
     return job(state="failed", failure=FailureView(code=code, reason="because"), answers=answers, **nothing)
 
@@ -48,14 +54,14 @@ def test_a_verified_job_says_how_many_agree_and_what_to_do() -> None:
 
 def test_who_disagreed_is_named() -> None:
     outcome = outcome_of(job(ONE_LIAR))
-    liar = job(ONE_LIAR).executions[1].peer
+    liar = job(ONE_LIAR).details[0].executions[1].peer
 
     assert outcome.headline.startswith("Verified: 4 of 5")
     assert any(line.startswith("disagreed") and liar in line for line in outcome.why)
 
 
 def test_a_winner_that_handed_over_something_else_is_named() -> None:
-    runs = job().executions
+    runs = job().details[0].executions
     lying = job(executions=(msgspec.structs.replace(runs[0], lied="other bytes"), *runs[1:]))
 
     assert any(line.startswith("liar") and "other bytes" in line for line in outcome_of(lying).why)
@@ -75,15 +81,13 @@ def test_a_job_without_agreement_shows_its_groups() -> None:
 
 
 def test_one_nodes_word_is_not_called_verified() -> None:
-    verdict = VerdictView(kind="unchecked", hash=WRONG, groups=(), reason="")
+    spec = spec_of("noop", Deal(concurrency=1))
 
-    assert "not checked" in outcome_of(job(verdict=verdict)).headline
+    assert "not checked" in outcome_of(job(spec=spec)).headline
 
 
 def test_an_exit_code_of_the_program_is_told() -> None:
-    results = ResultsView(hash=WRONG, files=1, bytes=1, peer="p", exit_code=3)
-
-    assert "the program ended with exit code 3" in outcome_of(job(results=results)).why
+    assert "the program ended with exit code 3" in outcome_of(job(exit_code=3)).why
 
 
 @pytest.mark.parametrize("code", ["bids", "executions", "time", "hand_over", "restart", "room"])
@@ -97,7 +101,7 @@ def test_every_failure_says_what_to_do_next(code: str) -> None:
 
 @pytest.mark.parametrize(
     ("declined", "words"),
-    [("data", "CID"), ("resources", "--memory"), ("disk", "--disk"), ("full", "busy"), ("engine", "peers")],
+    [("data", "-v, -i and -u"), ("resources", "--memory"), ("disk", "--disk"), ("full", "busy"), ("engine", "peers")],
 )
 def test_missing_bids_are_put_down_to_why_nodes_declined(declined: str, words: str) -> None:
     assert words in outcome_of(failed("bids", declined=declined)).next_step
@@ -107,7 +111,7 @@ def test_a_description_has_who_bid_who_declined_and_what_each_said() -> None:
     view = job(ONE_LIAR)
     text = described(view)
 
-    for execution in view.executions:
+    for execution in view.details[0].executions:
         assert execution.execution in text
     for answer in view.answers:
         assert answer.peer in text
@@ -128,7 +132,7 @@ def test_a_job_under_way_says_by_when_it_ends() -> None:
 
 def event(seq: int, kind: str, peer: str | None = None, text: str = "") -> EventView:
     at = f"2026-01-01T00:00:{seq:02d}.500Z"
-    return EventView(seq=seq, at=at, kind=kind, peer=peer, execution=None, text=text)
+    return EventView(seq=seq, at=at, kind=kind, peer=peer, execution=None, shard=None, text=text)
 
 
 def shown(watch: JobWatch) -> str:

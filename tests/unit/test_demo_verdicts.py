@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from cli.demo import verdicts
-from node.api.views import FailureView, GroupView, JobView, VerdictView
+from node.api.views import FailureView, GroupView, JobView, ShardView, TallyView, VerdictView
+from node.journal.records import Tally
 from node.model import JobSpec, WasmEngine
 
 NAMES = {"a": "node-1", "b": "node-2", "c": "node-3 (liar)"}
@@ -12,6 +15,8 @@ NAMES = {"a": "node-1", "b": "node-2", "c": "node-3 (liar)"}
 def job(state: str, kind: str = "", *groups: tuple[str, ...], failure: str = "") -> JobView:
     named = tuple(GroupView(hash=f"h1:{number}", peers=peers) for number, peers in enumerate(groups))
     won = "h1:0" if kind == "verified" else ""
+    verdict = VerdictView(kind=kind, hash=won, groups=named, reason="2 of 3 agree where 3 must") if kind else None
+    shard = ShardView(shard=0, state=state, executions=(), verdict=verdict, failure=None, results=None)
     return JobView(
         id="1f",
         name="census",
@@ -22,9 +27,12 @@ def job(state: str, kind: str = "", *groups: tuple[str, ...], failure: str = "")
         spec=JobSpec(engine=WasmEngine(module="0" * 64)),
         spec_sha256="",
         answers=(),
+        plan_sha256=None,
         draw=None,
-        executions=(),
-        verdict=VerdictView(kind=kind, hash=won, groups=named, reason="2 of 3 agree where 3 must") if kind else None,
+        shards=1,
+        tally=TallyView(**msgspec.structs.asdict(Tally())),
+        details=(shard,),
+        reason="",
         failure=FailureView(code="bids", reason=failure) if failure else None,
         results=None,
     )

@@ -62,7 +62,7 @@ def test_it_says_what_happened(results: Path) -> None:
     assert isinstance(checked, Holds)
     told = checked.predicate
     assert told.requester == REQUESTER.peer_id
-    assert [len(group.peers) for group in told.verdict.groups] == [4, 1]
+    assert [len(group.peers) for group in told.shards[0].verdict.groups] == [4, 1]
     assert told.rule.confidence == 4
     assert told.submitted_at == "2023-11-14T22:13:20.250000Z"
     assert [reply.code for reply in told.answers] == [None] * 6 + ["data"]
@@ -107,7 +107,7 @@ def test_the_client_is_not_named() -> None:
 def test_failed_and_unreadable_executions_are_part_of_it(votes: tuple[str, ...], results: Path) -> None:
     checked = check(make(REQUESTER, finished(spec_of(), votes)), results)
     assert isinstance(checked, Holds)
-    codes = [run.code for run in checked.predicate.executions]
+    codes = [run.code for run in checked.predicate.shards[0].executions]
     assert codes == [None if vote == "right" else vote for vote in votes]
 
 
@@ -128,7 +128,7 @@ def test_what_nobody_compared_is_genuine_and_not_verified(results: Path) -> None
     job = spec_of("noop", Deal(concurrency=1))
     checked = check(make(REQUESTER, finished(job, ("right",))), results)
     assert isinstance(checked, Unverified)
-    assert checked.predicate.verdict.kind == "unchecked"
+    assert checked.predicate.shards[0].verdict.kind == "unchecked"
     assert checked.files == len(FILES)
 
 

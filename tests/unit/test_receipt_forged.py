@@ -26,19 +26,24 @@ from node.journal.records import ExecutionRecord
 from node.model import Deal, ExecutionId, PeerId
 from node.receipt.check import Broken, Holds, check
 from node.receipt.sign import PAYLOAD_TYPE, enveloped
-from node.receipt.statement import Camp, InTotoStatement, Predicate, Run, stated
-from node.verifier.draw import draw
+from node.receipt.statement import Camp, InTotoStatement, Run, stated
 from node.verifier.proposal import SignedProposal
 
 FACTS = finished(spec_of(), ONE_LIAR)
 GENUINE = stated(REQUESTER.peer_id, FACTS)
 TOLD = GENUINE.predicate
-LIAR = next(run for run in TOLD.executions if run.proposal is not None and run.proposal.hash == WRONG)
+SHARD = TOLD.shards[0]
+LIAR = next(run for run in SHARD.executions if run.proposal is not None and run.proposal.hash == WRONG)
 
 
 def why(**changes: Any) -> str:
     """What is wrong with a receipt whose predicate was changed before it was signed."""
     return refusal(structs.replace(GENUINE, predicate=structs.replace(TOLD, **changes)))
+
+
+def why_shard(**changes: Any) -> str:
+    """The same of its one shard."""
+    return why(shards=(structs.replace(SHARD, **changes),))
 
 
 def refusal(statement: InTotoStatement) -> str:
@@ -56,7 +61,7 @@ def signed_as_it_is(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
 
 
 def runs(change: Callable[[Run], Run], which: Run = LIAR) -> tuple[Run, ...]:
-    return tuple(change(run) if run == which else run for run in TOLD.executions)
+    return tuple(change(run) if run == which else run for run in SHARD.executions)
 
 
 def proposal_of(run: Run, value: str = WRONG, **changes: Any) -> SignedProposal:
@@ -128,13 +133,13 @@ def test_time_goes_forward() -> None:
 @pytest.mark.parametrize(
     ("draw_of", "problem"),
     [
-        (lambda d: structs.replace(d, salt="5b" * 32), "the salt draws other nodes"),
-        (lambda d: structs.replace(d, chosen=d.chosen[::-1]), "the salt draws other nodes"),
-        (lambda d: structs.replace(d, chosen=d.chosen[:4]), "the salt draws other nodes"),
-        (lambda d: structs.replace(d, bidders=d.bidders[::-1]), "the salt draws other nodes"),
-        (lambda d: structs.replace(d, bidders=(*d.bidders, d.bidders[0])), "twice among the bidders"),
-        (lambda d: draw((*d.bidders, max(NODES)), d.salt, TOLD.job, 0, 5), "did not bid"),
-        (lambda d: draw(d.bidders[:4], d.salt, TOLD.job, 0, 4), "among 4 bidders where the spec asks for 5"),
+        (lambda d: structs.replace(d, salt="5b" * 32), "that the salt draws"),
+        (lambda d: structs.replace(d, bidders=d.bidders[1:]), "that the salt draws"),
+        (lambda d: structs.replace(d, bidders=d.bidders[::-1]), "not in order"),
+        (lambda d: structs.replace(d, bidders=(*d.bidders, d.bidders[-1])), "twice among the bidders"),
+        (lambda d: structs.replace(d, bidders=(*d.bidders, max(NODES))), "did not bid"),
+        (lambda d: structs.replace(d, bidders=d.bidders[:4]), "among 4 bidders where the spec asks for 5"),
+        (lambda d: structs.replace(d, holders=d.bidders[:1]), "said that they hold the data"),
     ],
 )
 def test_the_draw_can_be_repeated(draw_of: Callable[[Any], Any], problem: str) -> None:
@@ -153,16 +158,16 @@ def test_a_late_bid_spoils_nothing() -> None:
 
 
 def test_no_vote_is_left_out() -> None:
-    others = tuple(run for run in TOLD.executions if run != LIAR)
-    assert "one for each node that was drawn" in why(executions=others)
+    others = tuple(run for run in SHARD.executions if run != LIAR)
+    assert "one for each node that the salt draws" in why_shard(executions=others)
 
 
 def test_no_node_votes_twice() -> None:
-    first, second, *others = TOLD.executions
+    first, second, *others = SHARD.executions
     twice = structs.replace(first, execution="f" * 32, proposal=proposal_of(first, execution="f" * 32))
-    assert "one for each node that was drawn" in why(executions=(first, twice, *others))
-    assert "one for each node that was drawn" in why(executions=(first, second, twice, *others))
-    assert "an execution is there twice" in why(executions=(first, first, second, *others))
+    assert "one for each node that the salt draws" in why_shard(executions=(first, twice, *others))
+    assert "one for each node that the salt draws" in why_shard(executions=(first, second, twice, *others))
+    assert "an execution is there twice" in why_shard(executions=(first, first, second, *others))
 
 
 @pytest.mark.parametrize(
@@ -171,9 +176,9 @@ def test_no_node_votes_twice() -> None:
         (lambda run: proposal_of(run, job="f" * 32), "another job"),
         (lambda run: proposal_of(run, execution="f" * 32), "another execution"),
         (lambda run: proposal_of(run, shard=1), "another shard"),
-        (lambda run: proposal_of(run, node=TOLD.executions[0].node), "another node"),
+        (lambda run: proposal_of(run, node=SHARD.executions[0].node), "another node"),
         (lambda run: SignedProposal(run.proposal.statement, b"\0" * 64), "not signed by"),
-        (lambda run: SignedProposal(proposal_of(run).statement, TOLD.executions[0].proposal.signature), "not signed"),
+        (lambda run: SignedProposal(proposal_of(run).statement, SHARD.executions[0].proposal.signature), "not signed"),
         (
             lambda run: SignedProposal(structs.replace(run.proposal.statement, hash=TOLD.manifest), b""),
             "not signed by",
@@ -187,30 +192,32 @@ def test_no_node_votes_twice() -> None:
     ],
 )
 def test_every_proposal_is_its_nodes_own(forged: Callable[[Run], SignedProposal], problem: str) -> None:
-    told = why(executions=runs(lambda run: structs.replace(run, proposal=forged(run))))
+    told = why_shard(executions=runs(lambda run: structs.replace(run, proposal=forged(run))))
     assert told.startswith(f"the proposal of {LIAR.node} does not hold")
     assert problem in told
 
 
-def test_an_execution_is_of_the_one_shard() -> None:
-    moved = runs(lambda run: structs.replace(run, shard=1, proposal=proposal_of(run, shard=1)))
-    assert "is of shard 1" in why(executions=moved)
+def test_a_vote_is_not_moved_to_another_shard() -> None:
+    moved = runs(lambda run: structs.replace(run, proposal=proposal_of(run, shard=1)))
+    assert "another shard" in why_shard(executions=moved)
 
 
 def test_an_execution_has_a_proposal_or_a_reason() -> None:
-    assert "both a proposal and a reason" in why(executions=runs(lambda run: structs.replace(run, code="time")))
-    assert "neither a proposal nor a reason" in why(executions=runs(lambda run: structs.replace(run, proposal=None)))
+    assert "both a proposal and a reason" in why_shard(executions=runs(lambda run: structs.replace(run, code="time")))
+    assert "neither a proposal nor a reason" in why_shard(
+        executions=runs(lambda run: structs.replace(run, proposal=None))
+    )
 
 
 def test_a_vote_cannot_be_called_failed_without_recounting() -> None:
     failed = runs(lambda run: structs.replace(run, proposal=None, code="time"))
-    assert "groups are not those" in why(executions=failed)
+    assert "groups are not those" in why_shard(executions=failed)
     unreadable = runs(lambda run: structs.replace(run, proposal=None, code="unreadable"))
-    assert "groups are not those" in why(executions=unreadable)
+    assert "groups are not those" in why_shard(executions=unreadable)
 
 
 def test_the_groups_are_those_of_the_proposals() -> None:
-    right, wrong = TOLD.verdict.groups
+    right, wrong = SHARD.verdict.groups
     for groups in (
         (right,),
         (wrong, right),
@@ -219,42 +226,46 @@ def test_the_groups_are_those_of_the_proposals() -> None:
         (right, structs.replace(wrong, hash=TOLD.manifest)),
         (right, wrong, Camp(hash="", peers=())),
     ):
-        assert "groups are not those" in why(verdict=structs.replace(TOLD.verdict, groups=groups))
+        assert "groups are not those" in why_shard(verdict=structs.replace(SHARD.verdict, groups=groups))
 
 
 def test_the_verdict_is_what_a_recount_gives() -> None:
-    assert f"is won by {TOLD.manifest}, not by {WRONG}" in why(verdict=structs.replace(TOLD.verdict, hash=WRONG))
+    assert f"is won by {TOLD.manifest}, not by {WRONG}" in why_shard(verdict=structs.replace(SHARD.verdict, hash=WRONG))
 
 
 def test_a_vote_that_nobody_won_has_no_receipt() -> None:
     """Three of five where the spec asks for four: everything is in order but the verdict."""
     lost = tuple(
-        structs.replace(run, proposal=proposal_of(run)) if run in (LIAR, TOLD.executions[0]) else run
-        for run in TOLD.executions
+        structs.replace(run, proposal=proposal_of(run)) if run in (LIAR, SHARD.executions[0]) else run
+        for run in SHARD.executions
     )
     sides = [[run.node for run in lost if (run.proposal.hash == WRONG) is wrong] for wrong in (False, True)]
     groups = tuple(
         Camp(hash=value, peers=tuple(sorted(side))) for value, side in zip((TOLD.manifest, WRONG), sides, strict=True)
     )
-    told = why(executions=lost, verdict=structs.replace(TOLD.verdict, groups=groups))
+    told = why_shard(executions=lost, verdict=structs.replace(SHARD.verdict, groups=groups))
     assert told == "recounted, the vote has no winner: 3 of 5 agree where 4 must"
 
 
 @pytest.mark.parametrize(("verifier", "kind"), [("noop", "verified"), ("deterministic", "unchecked")])
 def test_only_the_verifier_that_compares_verifies(verifier: str, kind: str) -> None:
-    told: Predicate = stated(REQUESTER.peer_id, finished(spec_of(verifier), HONEST)).predicate
-    changed = structs.replace(told, verdict=structs.replace(told.verdict, kind=kind))
+    told = stated(REQUESTER.peer_id, finished(spec_of(verifier), HONEST)).predicate
+    (shard,) = told.shards
+    shard = structs.replace(shard, verdict=structs.replace(shard.verdict, kind=kind))
+    changed = structs.replace(told, shards=(shard,))
     assert f"the verifier {verifier!r} does not say {kind!r}" in refusal(structs.replace(GENUINE, predicate=changed))
 
 
 def test_the_files_come_from_a_node_that_proposed_them() -> None:
     for source in (LIAR.node, max(NODES)):
-        assert "did not come from a node that proposed them" in why(source=source)
+        assert "did not come from a node that proposed them" in why_shard(source=source)
 
 
 def test_an_unchecked_hash_was_proposed_by_its_source() -> None:
     told = stated(REQUESTER.peer_id, finished(spec_of("noop", Deal(concurrency=1)), ("right",))).predicate
-    changed = structs.replace(told, verdict=structs.replace(told.verdict, hash=WRONG))
+    (shard,) = told.shards
+    shard = structs.replace(shard, verdict=structs.replace(shard.verdict, hash=WRONG), manifest=WRONG)
+    changed = structs.replace(told, shards=(shard,))
     assert "did not come from a node" in refusal(structs.replace(GENUINE, predicate=changed))
 
 
@@ -267,7 +278,8 @@ def test_the_subjects_are_the_manifest_that_won() -> None:
         (),
     ):
         assert "not those that won" in refusal(structs.replace(GENUINE, subject=subjects))
-    assert "the manifest is not the one that won" in why(manifest=WRONG)
+    assert "the manifest is not that of the result files" in why(manifest=WRONG)
+    assert "the manifest is not the one that won" in why_shard(manifest=WRONG)
 
 
 def test_the_subjects_are_in_order_and_harmless() -> None:
@@ -290,4 +302,4 @@ def test_two_files_cannot_hide_in_one_name() -> None:
 
 def test_a_receipt_names_the_manifest_of_its_own_files() -> None:
     other = manifest_of_files({"stdout": b"something else"})
-    assert "the manifest is not the one that won" in why(manifest=other.h1())
+    assert "the manifest is not that of the result files" in why(manifest=other.h1())

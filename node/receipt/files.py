@@ -1,0 +1,119 @@
+"""The files that a receipt names: whether they are those that won, in it and on disk.
+
+On disk every file of every shard has to be there and be the right one, and nothing else may be; ``combined_results/``
+is made from them (``node.receipt.layout``), so it may be missing, and if it is there it has to be just that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from node import limits
+from node.errors import BadResult, ExecutionFailed, StorageError
+from node.model import Sha256
+from node.receipt.broken import BrokenError, require
+from node.receipt.layout import COMBINED, PER_SHARD, STREAMS, combined, folder_of, split
+from node.receipt.statement import InTotoStatement, subjects_of
+from node.verifier.dirhash import hash_tree
+from node.verifier.manifest import PREFIX, Line, Manifest, parse
+
+Manifests = Mapping[int, Manifest]  # by number of the shard; of those of which something is kept
+
+_OUT_OF_ORDER = "the list of result files is not in order"
+
+
+def manifests_of(statement: InTotoStatement) -> Manifests:
+    """The subjects as the manifests that won. Raises BrokenError."""
+    predicate, shards = statement.predicate, len(statement.predicate.shards)
+    names = [subject.name for subject in statement.subject]
+    try:
+        found = split(((item.name, item.digest.sha256) for item in statement.subject), shards)
+        manifests = {shard: parse(Manifest(tuple(lines)).render()) for shard, lines in sorted(found.items())}
+        whole = whole_manifest(manifests, shards)
+    except (BadResult, UnicodeEncodeError, ValueError) as error:
+        raise BrokenError(f"{_OUT_OF_ORDER}: {error}") from error
+    require([line.name.removeprefix(f"{PREFIX}/") for line in whole.lines] == names, _OUT_OF_ORDER)
+    require(subjects_of(whole) == statement.subject, _OUT_OF_ORDER)
+    for shard in predicate.shards:
+        h1 = manifests[shard.shard].h1() if shard.shard in manifests else None
+        where = f" of shard {shard.shard}" if shards > 1 else ""
+        require(h1 == shard.manifest, f"the result files{where} that the receipt names are not those that won")
+    require(whole.h1() == predicate.manifest, "the manifest is not that of the result files")
+    return manifests
+
+
+def whole_manifest(manifests: Manifests, shards: int) -> Manifest:
+    """All files as they lie in the results, in one list."""
+    lines = [
+        Line(line.sha256, f"{PREFIX}/{folder_of(shard, shards)}{line.name.removeprefix(f'{PREFIX}/')}")
+        for shard, manifest in manifests.items()
+        for line in manifest.lines
+    ]
+    return Manifest(tuple(sorted(lines, key=lambda line: line.name)))
+
+
+def check_files(manifests: Manifests, shards: int, results: Path) -> None:
+    """That ``results`` has these files and no other. Blocking. Raises BrokenError."""
+    try:
+        if shards == 1:
+            _check_tree(manifests.get(0, Manifest(())), results, "")
+            return
+        _check_names(results, {PER_SHARD, COMBINED}, "")
+        _check_names(results / PER_SHARD, {str(shard) for shard in manifests}, f"{PER_SHARD}/")
+        for shard, manifest in manifests.items():
+            _check_tree(manifest, results / PER_SHARD / str(shard), folder_of(shard, shards))
+        if (results / COMBINED).exists():
+            many = limits.RESULT_FILES_MAX * len(manifests)
+            _check_tree(combined_manifest(manifests, results), results / COMBINED, f"{COMBINED}/", many)
+    except (ExecutionFailed, StorageError) as error:
+        raise BrokenError(f"the results cannot be checked: {error}") from error
+    except OSError as error:
+        raise BrokenError(f"the results cannot be checked: {error.strerror}: {error.filename}") from error
+
+
+def combined_manifest(manifests: Manifests, results: Path) -> Manifest:
+    """What ``combined_results/`` has to hold. Blocking. Raises OSError, for streams that cannot be read."""
+    lines = [Line(line.sha256, line.name) for _, line in combined(manifests).files.values()]
+    for stream in STREAMS:
+        digest = hashlib.sha256()
+        for piece in stream_pieces(manifests, results, stream):
+            digest.update(piece)
+        lines.append(Line(Sha256(digest.hexdigest()), f"{PREFIX}/{stream}"))
+    return Manifest(tuple(lines))
+
+
+def stream_pieces(manifests: Manifests, results: Path, stream: str) -> Iterator[bytes]:
+    """``stdout`` or ``stderr`` of all shards, one after the other, by their numbers. Blocking. Raises OSError."""
+    name = f"{PREFIX}/{stream}"
+    for shard in sorted(manifests):
+        if any(line.name == name for line in manifests[shard].lines):
+            yield from _pieces(results / PER_SHARD / str(shard) / stream)
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        while piece := file.read(limits.BLOB_CHUNK_BYTES):
+            yield piece
+
+
+def _check_names(folder: Path, allowed: set[str], shown: str) -> None:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name not in allowed:
+                kind = "folder" if entry.is_dir(follow_symlinks=False) else "file"
+                raise BrokenError(f"the {kind} {shown + entry.name!r} is not one of the results")
+            require(entry.is_dir(follow_symlinks=False), f"{shown + entry.name!r} is no folder")
+
+
+def _check_tree(manifest: Manifest, folder: Path, shown: str, files_max: int = limits.RESULT_FILES_MAX) -> None:
+    found = hash_tree(folder, files_max=files_max, bytes_max=2**62).manifest
+    there = {line.name: line.sha256 for line in found.lines}
+    for line in manifest.lines:
+        name = shown + line.name.removeprefix(f"{PREFIX}/")
+        require(line.name in there, f"the result file {name!r} is missing")
+        require(there.pop(line.name) == line.sha256, f"the result file {name!r} is not the one that won")
+    for extra in there:
+        raise BrokenError(f"the file {shown + extra.removeprefix(f'{PREFIX}/')!r} is not one of the results")
