@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from random import Random
 
@@ -11,10 +10,12 @@ import trio
 from doubles.swappers import Pond, swim
 
 from node import limits
-from node.errors import StorageError
-from node.storage.ipfs import dagpb, reader
+from node.ambient import inline
+from node.errors import NoRoom, StorageError
+from node.model import PeerId
+from node.storage.ipfs import reader
 from node.storage.ipfs.bitswap import wire
-from node.storage.ipfs.bitswap.wire import Block, Message, Presence, Want
+from node.storage.ipfs.bitswap.wire import Block, Message, Want
 from node.storage.ipfs.cid import RAW, Cid
 from node.transport.memory import Faults
 
@@ -45,7 +46,270 @@ def test_a_folder_goes_from_one_node_to_another(tmp_path: Path):
         root = await giver.blocks.add(tree(tmp_path / "in"))
         assert await taker.blocks.has(root)
         async with taker.blocks.session(root) as session:
-            await reader.write(session, root, tmp_path / "out", 2**30, taker.blocks._ambient.offload)
+            await reader.write(session, root, tmp_path / "out", 2**30, inline)
 
     swim(main, tmp_path)
     assert contents(tmp_path / "out") == contents(tmp_path / "in")
+
+
+def test_what_is_here_is_not_asked_for(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        node, stranger = await pond.node(1), await pond.stranger(2)
+        await pond.connect(node, stranger)
+        root = await node.blocks.add(tree(tmp_path / "in"))
+        assert await node.blocks.has(root)
+        async with node.blocks.session(root) as session:
+            await reader.write(session, root, tmp_path / "out", 2**30, inline)
+        assert not stranger.wants
+
+    swim(main, tmp_path)
+    assert contents(tmp_path / "out") == contents(tmp_path / "in")
+
+
+def test_what_was_fetched_is_kept_and_given_on(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        first, second, third = [await pond.node(number) for number in (1, 2, 3)]
+        await pond.connect(first, second)
+        await pond.connect(second, third)
+        (tmp_path / "file").write_bytes(bytes(3_000_000))
+        root = await first.blocks.add(tmp_path / "file")
+        assert not await third.blocks.has(root)
+        await second.fetched(root)
+        assert await third.blocks.has(root)
+        assert await third.fetched(root) == await first.fetched(root)
+
+    swim(main, tmp_path)
+
+
+def test_a_cid_that_holds_its_block_needs_nobody(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        node = await pond.node(1)
+        inlined = Cid.from_bytes(b"\x01\x55\x00\x02hi")
+        assert await node.blocks.has(inlined)
+        assert await node.fetched(inlined) == [b"hi"]
+        assert await node.fetched(Cid.from_bytes(b"\x01\x55\x00\x00")) == [b""]
+
+    swim(main, tmp_path)
+
+
+def test_an_empty_file_can_be_fetched(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        giver, taker = await pond.node(1), await pond.node(2)
+        await pond.connect(taker, giver)
+        (tmp_path / "empty").touch()
+        root = await giver.blocks.add(tmp_path / "empty")
+        assert await taker.fetched(root, root) == [b"", b""]
+
+    swim(main, tmp_path)
+
+
+def test_blocks_come_from_whoever_has_them(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        taker, *givers = [await pond.node(number) for number in range(1, 5)]
+        cids = [Cid.of(block(number), RAW) for number in range(60)]
+        for number, giver in enumerate(givers):
+            await pond.connect(taker, giver)
+            await giver.blocks._store.put(
+                [(cid.multihash, block(at)) for at, cid in enumerate(cids) if at % 3 == number]
+            )
+        assert await taker.fetched(*cids) == [block(number) for number in range(60)]
+
+    swim(main, tmp_path)
+
+
+def test_in_bad_weather_it_takes_longer(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        giver, other, taker = [await pond.node(number) for number in (1, 2, 3)]
+        root = await giver.blocks.add(tree(tmp_path / "in"))
+        assert await other.blocks.add(tmp_path / "in") == root
+        await pond.connect(taker, giver)
+        await pond.connect(taker, other)
+
+        async def breaks() -> None:
+            for _ in range(5):
+                await trio.sleep(1.5)
+                for one in (giver, other):
+                    pond.network.part(taker.id, one.id)
+                    await pond.connect(taker, one)
+
+        pond.nursery.start_soon(breaks)
+        async with taker.blocks.session(root) as session:
+            await reader.write(session, root, tmp_path / "out", 2**30, inline)
+
+    swim(main, tmp_path, Faults(delay_s_min=0.1, delay_s_max=1.0))
+    assert contents(tmp_path / "out") == contents(tmp_path / "in")
+
+
+def test_a_giver_that_comes_later_is_asked(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        giver, taker = await pond.node(1), await pond.node(2)
+        root = await giver.blocks.add(tree(tmp_path / "in"))
+        found = []
+
+        async def fetch() -> None:
+            found.extend(await taker.fetched(root))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fetch)
+            await trio.sleep(5)
+            await pond.connect(giver, taker)
+        assert Cid.of(found[0], root.codec) == root
+
+    swim(main, tmp_path)
+
+
+def test_what_nobody_has_is_said_soon_and_how_many_were_asked(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        taker, other, another = [await pond.node(number) for number in (1, 2, 3)]
+        cid = Cid.of(b"nowhere", RAW)
+        with pytest.raises(StorageError, match="no IPFS node is connected"):
+            await taker.fetched(cid)
+        assert not await taker.blocks.has(cid)
+        await pond.connect(taker, other)
+        await pond.connect(taker, another)
+        start = trio.current_time()
+        with pytest.raises(StorageError, match="all 2 connected IPFS nodes were asked"):
+            await taker.fetched(cid)
+        assert trio.current_time() - start < limits.BITSWAP_MISSING_S + 3
+        assert not await taker.blocks.has(cid)
+
+    swim(main, tmp_path)
+
+
+def test_silence_ends_by_a_deadline(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        taker, silent = await pond.node(1), await pond.stranger(2)
+        await pond.connect(taker, silent)
+        cid = Cid.of(b"nowhere", RAW)
+        start = trio.current_time()
+        assert not await taker.blocks.has(cid)
+        assert trio.current_time() - start == pytest.approx(limits.BITSWAP_HAS_S, abs=1)
+        start = trio.current_time()
+        with pytest.raises(StorageError, match="did not come within 30 s; 1 IPFS nodes were asked"):
+            await taker.fetched(cid)
+        assert trio.current_time() - start == pytest.approx(limits.BITSWAP_STALL_S, abs=2)
+
+    swim(main, tmp_path)
+
+
+def test_a_reader_that_stops_takes_its_wants_back(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        taker, silent = await pond.node(1), await pond.stranger(2)
+        await pond.connect(taker, silent)
+        cids = [Cid.of(block(number), RAW) for number in range(3)]
+        with trio.move_on_after(2):
+            await taker.fetched(*cids)
+        await silent.until(lambda heard: len(silent.wants) >= 6)
+        assert [want.cancels for want in silent.wants] == [False] * 3 + [True] * 3
+        assert not taker.blocks._exchange._sessions
+
+    swim(main, tmp_path)
+
+
+@pytest.mark.parametrize("protocol", [wire.V110, wire.V100, wire.UNVERSIONED])
+def test_a_node_of_an_older_version_is_answered_as_it_understands(protocol: str, tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        giver, old = await pond.node(1), await pond.stranger(2, protocol)
+        await pond.connect(giver, old)
+        (tmp_path / "file").write_bytes(b"something")
+        root = await giver.blocks.add(tmp_path / "file")
+        await old.says(giver.id, Message((Want(b"\x01\x55\x12\x20" + bytes(32)), Want(root.raw))))
+        await old.until(lambda heard: bool(old.blocks))
+        prefix = b"" if protocol != wire.V110 else root.raw[:-32]
+        assert [one for message in old.heard for one in message.blocks] == [Block(prefix, b"something")]
+
+    swim(main, tmp_path)
+
+
+@pytest.mark.parametrize("protocol", [wire.V110, wire.V100])
+def test_a_node_of_an_older_version_is_asked_for_blocks(protocol: str, tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        taker, old = await pond.node(1), await pond.stranger(2, protocol)
+        blocks = {Cid.of(block(number), RAW).raw: block(number) for number in range(40)}
+
+        async def serve(peer: PeerId, message: Message) -> None:
+            wanted = [want.cid for want in message.wants if not want.cancels]
+            await old.says(peer, Message(blocks=tuple(Block(cid[:-32], blocks[cid]) for cid in wanted)))
+
+        old.on_message = serve
+        await pond.connect(taker, old)
+        assert await taker.fetched(*map(Cid.from_bytes, blocks)) == list(blocks.values())
+
+    swim(main, tmp_path)
+
+
+def test_it_is_said_who_has_what_and_what_is_not_here(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        giver, stranger = await pond.node(1), await pond.stranger(2)
+        await pond.connect(stranger, giver)
+        (tmp_path / "file").write_bytes(b"something")
+        here = (await giver.blocks.add(tmp_path / "file")).raw
+        gone, other = b"\x01\x55\x12\x20" + bytes(32), b"\x01\x71\x1e\x20" + bytes(32)
+        looks = [Want(cid, 1, False, True, True) for cid in (here, gone, other)]
+        asks = [Want(cid[:1] + b"\x70" + cid[2:], tells_dont_have=True) for cid in (gone, other)]
+        quiet = Want(b"\x01\x55\x12\x20" + b"q" * 32)
+        await stranger.says(giver.id, Message((*looks, quiet, *asks)))
+        await stranger.until(lambda heard: len(stranger.told) == 5)
+        assert stranger.told == {here: True, gone: False, other: False, asks[0].cid: False, asks[1].cid: False}
+        assert not stranger.blocks
+
+    swim(main, tmp_path)
+
+
+def test_what_was_unpinned_makes_room(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        node = await pond.node(1, bytes_max=5 * limits.MiB)
+        for number in (1, 2):
+            (tmp_path / f"{number}").write_bytes(Random(number).randbytes(2 * limits.MiB))
+        first = await node.blocks.add(tmp_path / "1")
+        assert await node.blocks.add(tmp_path / "1") == first
+        await node.blocks._store.put([(Cid.of(bytes(limits.MiB), RAW).multihash, bytes(limits.MiB))])
+        (tmp_path / "3").write_bytes(bytes(4 * limits.MiB))
+        with pytest.raises(NoRoom, match="pinned"):
+            await node.blocks.add(tmp_path / "3")
+        assert await node.blocks.has(first)
+        await node.blocks.unpin(first)
+        third = Random(3).randbytes(4 * limits.MiB)
+        (tmp_path / "2").write_bytes(third)
+        second = await node.blocks.add(tmp_path / "2")
+        assert not await node.blocks.has(first)
+        assert await node.blocks.has(second)
+
+    swim(main, tmp_path)
+
+
+def test_what_cannot_be_kept_is_read_all_the_same(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        giver, taker = await pond.node(1), await pond.node(2, bytes_max=2 * limits.MiB)
+        await pond.connect(taker, giver)
+        (tmp_path / "pinned").write_bytes(Random(9).randbytes(2 * limits.MiB - 16 * limits.KiB))
+        await taker.blocks.add(tmp_path / "pinned")
+        root = await giver.blocks.add(tree(tmp_path / "in"))
+        async with taker.blocks.session(root) as session:
+            await reader.write(session, root, tmp_path / "out", 2**30, inline)
+
+    swim(main, tmp_path)
+    assert contents(tmp_path / "out") == contents(tmp_path / "in")
+
+
+def test_readers_beyond_the_limit_wait_and_all_are_served(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        giver, taker = await pond.node(1), await pond.node(2)
+        await pond.connect(taker, giver)
+        root = await giver.blocks.add(tree(tmp_path / "in"))
+        most = 0
+
+        async def fetch(number: int) -> None:
+            nonlocal most
+            async with taker.blocks.session(root) as session:
+                most = max(most, len(taker.blocks._exchange._sessions))
+                await reader.write(session, root, tmp_path / f"out{number}", 2**30, inline)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(limits.BITSWAP_READERS_MAX + 5):
+                nursery.start_soon(fetch, number)
+        assert most == limits.BITSWAP_READERS_MAX
+
+    swim(main, tmp_path)
+    for number in range(limits.BITSWAP_READERS_MAX + 5):
+        assert contents(tmp_path / f"out{number}") == contents(tmp_path / "in")

@@ -132,8 +132,7 @@ class Pond:
     async def connect(self, one: Swapper | Stranger, other: Swapper | Stranger) -> None:
         """Until both know."""
         await one.transport.connect(other.transport.addresses[0])
-        while one.id not in other.transport.neighbours:
-            await trio.sleep(0.01)
+        await other.transport.connect(one.transport.addresses[0])
 
 
 @asynccontextmanager

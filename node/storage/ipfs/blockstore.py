@@ -47,7 +47,8 @@ class Blockstore:
 
     async def run(self) -> None:
         """Count what is there; ends when that is done."""
-        self._taken += await self._ambient.offload(self._files.taken)
+        found = await self._ambient.offload(self._files.taken)
+        self._taken += found
 
     async def has(self, multihash: bytes) -> bool:
         """Whether the block is here."""
@@ -103,7 +104,8 @@ class Blockstore:
         """Make room for ``cost``, and count what was really taken of it."""
         over = self._taken + cost - self._bytes_max
         if over > 0:
-            self._taken -= await self._ambient.offload(self._files.evict, over + self._slack)
+            freed = await self._ambient.offload(self._files.evict, over + self._slack)
+            self._taken -= freed
         if self._taken + cost > self._bytes_max:
             raise NoRoom(
                 f"the node's blocks take {self._taken} bytes that are pinned, of {self._bytes_max};"
