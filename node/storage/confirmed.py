@@ -50,17 +50,22 @@ class _Remembered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Confirmed:
-    """Checks copies, and remembers. ``file`` None: for the life of this process.
+    """Checks copies, and remembers ``most`` of them. ``file`` None: for the life of this process.
 
     ``checkpoint`` is called while a copy is read and raises to end that: trio's own wherever ``offload`` is threads.
     """
 
     def __init__(
-        self, file: Path | None, offload: Offload, checkpoint: Callable[[], object] = trio.from_thread.check_cancelled
+        self,
+        file: Path | None,
+        offload: Offload,
+        checkpoint: Callable[[], object] = trio.from_thread.check_cancelled,
+        most: int = limits.COPIES_CONFIRMED_MAX,
     ) -> None:
         self._file = file
         self._offload = offload
         self._checkpoint = checkpoint
+        self._most = most
         self._known: OrderedDict[str, _Known] | None = None
         self._checks = trio.CapacityLimiter(CHECKS_AT_ONCE)
         self._locks: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
@@ -100,7 +105,7 @@ class Confirmed:
             return self._known
 
     async def _save(self, known: OrderedDict[str, _Known]) -> None:
-        while len(known) > limits.COPIES_CONFIRMED_MAX:
+        while len(known) > self._most:
             known.popitem(last=False)
         if self._file is not None:
             async with self._on_disk:

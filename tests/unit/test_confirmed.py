@@ -78,6 +78,12 @@ def touch(copy: Path) -> None:
     os.utime(copy / "a", ns=(1, 1))
 
 
+def grow(copy: Path) -> None:
+    status = (copy / "a").stat()
+    (copy / "a").write_bytes(b"hello, longer")
+    os.utime(copy / "a", ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 def replace(copy: Path) -> None:
     status = (copy / "a").stat()
     (copy / "new").write_bytes(b"HELLO")
@@ -107,7 +113,7 @@ def swap(copy: Path) -> None:
     (copy / "t").rename(copy / "sub" / "b")
 
 
-@pytest.mark.parametrize("change", [touch, replace, write, add, add_folder, remove, swap])
+@pytest.mark.parametrize("change", [touch, grow, replace, write, add, add_folder, remove, swap])
 def test_any_change_of_a_copy_costs_a_reading(tmp_path: Path, change: Callable[[Path], None]) -> None:
     copy = a_copy(tmp_path)
     cid, reads = cid_of(copy, V1_2025), Reads()
@@ -153,6 +159,16 @@ def test_a_file_that_is_not_as_we_write_it_is_forgotten_and_written_anew(tmp_pat
     assert before
     assert asked(memory(file, reads), copy, cid)
     assert reads.count == before
+
+
+def test_a_file_longer_than_we_write_is_not_believed(tmp_path: Path) -> None:
+    copy, file, reads = a_copy(tmp_path), tmp_path / "confirmed.json", Reads()
+    assert asked(memory(file, reads), copy, cid_of(copy, V1_2025))
+    with file.open("ab") as opened:
+        opened.write(b" " * (512 * limits.COPIES_CONFIRMED_MAX))
+    before = reads.count
+    assert asked(memory(file, reads), copy, cid_of(copy, V1_2025))
+    assert reads.count > before
 
 
 def test_a_file_that_cannot_be_read_or_written_costs_nothing_but_its_use(tmp_path: Path) -> None:
@@ -211,9 +227,7 @@ def test_cancelling_ends_the_reading_soon_and_the_next_who_asks_begins_anew(tmp_
 
 
 def test_few_copies_are_read_at_once(tmp_path: Path) -> None:
-    copies = [tmp_path / str(number) for number in range(CHECKS_AT_ONCE + 1)]
-    for copy in copies:
-        copy.write_bytes(b"other")
+    copies = small_copies(tmp_path, CHECKS_AT_ONCE + 1)
 
     async def main() -> None:
         reading, go = [], trio.Event()
@@ -236,16 +250,36 @@ def test_few_copies_are_read_at_once(tmp_path: Path) -> None:
     with_a_guard(main)
 
 
-def test_what_is_remembered_is_bounded(tmp_path: Path) -> None:
-    file = tmp_path / "confirmed.json"
-    known = ",".join(f'"{number:064x}":["{0:064x}",true]' for number in range(limits.COPIES_CONFIRMED_MAX))
-    file.write_text(f'{{"version":1,"known":{{{known}}}}}')
-    copy = a_copy(tmp_path)
-    asked(memory(file, Reads()), copy, OTHER)
-    body = file.read_text()
-    assert body.count("[") == limits.COPIES_CONFIRMED_MAX
-    assert f'"{0:064x}":' not in body  # the one used longest ago
-    assert f'"{1:064x}":' in body
+def test_what_is_remembered_is_bounded_also_on_disk(tmp_path: Path) -> None:
+    file, copies = tmp_path / "confirmed.json", small_copies(tmp_path, 3)
+    confirmed = Confirmed(file, inline, Reads(), most=2)
+    for copy in copies:
+        asked(confirmed, copy, OTHER)
+    assert file.read_text().count('",true]') == 2
+
+
+@pytest.mark.parametrize("change", [lambda copy: os.utime(copy, ns=(1, 1)), lambda copy: None], ids=["read", "known"])
+def test_what_was_asked_for_longest_ago_is_forgotten_first(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    first, second, third = small_copies(tmp_path, 3)
+    reads = Reads()
+    confirmed = Confirmed(None, inline, reads, most=2)
+    asked(confirmed, first, OTHER)
+    asked(confirmed, second, OTHER)
+    change(first)
+    asked(confirmed, first, OTHER)
+    asked(confirmed, third, OTHER)
+    before = reads.count
+    asked(confirmed, first, OTHER)
+    assert reads.count == before
+    asked(confirmed, second, OTHER)
+    assert reads.count > before
+
+
+def small_copies(folder: Path, count: int) -> list[Path]:
+    copies = [folder / str(number) for number in range(count)]
+    for copy in copies:
+        copy.write_bytes(b"other")
+    return copies
 
 
 def test_the_order_in_which_a_folder_is_read_does_not_matter(tmp_path: Path) -> None:

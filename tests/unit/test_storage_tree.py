@@ -92,18 +92,28 @@ def test_more_than_can_be_listed_is_refused(tmp_path: Path) -> None:
         list(tree.walk(tmp_path, most=5))
 
 
-def test_a_tree_that_is_absurdly_deep_is_refused_and_leaves_no_descriptor_open(tmp_path: Path) -> None:
-    at = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(limits.INPUT_DEPTH_MAX):
+def nested(root: Path, levels: int) -> None:
+    """Deeper than any path can say."""
+    at = os.open(root, os.O_RDONLY)
+    for _ in range(levels):
         os.mkdir("d", dir_fd=at)
         below = os.open("d", os.O_RDONLY, dir_fd=at)
         os.close(at)
         at = below
     os.close(at)
+
+
+def test_a_tree_that_is_absurdly_deep_is_refused_and_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    nested(tmp_path, limits.INPUT_DEPTH_MAX)
     before = open_descriptors()
     with pytest.raises(StorageError, match="deep"):
         tree.size(tmp_path)
     assert open_descriptors() == before
+
+
+def test_a_tree_that_is_just_not_too_deep_is_walked(tmp_path: Path) -> None:
+    nested(tmp_path, limits.INPUT_DEPTH_MAX - 1)
+    assert len(tree.listed(tmp_path)) == limits.INPUT_DEPTH_MAX
 
 
 def test_a_folder_swapped_for_a_link_is_not_entered(tmp_path: Path) -> None:

@@ -122,6 +122,13 @@ def test_a_name_that_happens_to_be_the_nodes_own_data_folder_is_refused(copies: 
         trio.run(storage.has, CidInput(cid="node", path="/inputs"))
 
 
+def test_a_folder_of_copies_that_is_a_link_hides_nothing(copies: Copies, tmp_path: Path) -> None:
+    (tmp_path / "way").symlink_to(".")
+    storage = FilecoinUnsealed(f"{tmp_path}/way/{{{{ cid }}}}", inline, tmp_path / "node")
+    with pytest.raises(StorageError, match="no data"):
+        trio.run(storage.has, CidInput(cid="node", path="/inputs"))
+
+
 def test_copies_inside_the_nodes_own_data_folder_are_refused_at_the_start(tmp_path: Path) -> None:
     for folder in (tmp_path / "node", tmp_path / "node" / "unsealed", Path("/proc/self")):
         with pytest.raises(BadTemplate, match="elsewhere"):
