@@ -272,7 +272,6 @@ def test_what_was_unpinned_makes_room(tmp_path: Path):
         third = Random(3).randbytes(4 * limits.MiB)
         (tmp_path / "2").write_bytes(third)
         second = await node.blocks.add(tmp_path / "2")
-        assert not await node.blocks.has(first)
         assert await node.blocks.has(second)
 
     swim(main, tmp_path)

@@ -49,8 +49,13 @@ class Answering:
             queue.refused.clear()
         self.waiting.pop(peer, None)
 
-    def hear(self, peer: PeerId, message: Message, now: float) -> float:
-        """Take in a message; how many seconds to wait before the next of this peer is read."""
+    def pause_s(self, peer: PeerId, now: float) -> float:
+        """How long to wait before more of what this peer says is read."""
+        queue = self._queues.get(peer)
+        return max(0.0, queue.paid_until - now) if queue is not None else 0.0
+
+    def hear(self, peer: PeerId, message: Message, now: float) -> None:
+        """Take in a message."""
         queue = self._queues.setdefault(peer, _Queue())
         if message.full:
             queue.wants.clear()
@@ -60,7 +65,6 @@ class Answering:
         self._wait(peer, queue)
         cost = 1 + len(message.wants) + len(message.presences)
         queue.paid_until = max(queue.paid_until, now - BURST_S) + cost / limits.BITSWAP_WANTS_PER_S
-        return max(0.0, queue.paid_until - now)
 
     def next(self, peer: PeerId, count: int) -> tuple[list[Want], list[bytes]]:
         """The wants to answer next, and CIDs to be denied unseen; of each no more than ``count``."""

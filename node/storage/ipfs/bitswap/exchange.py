@@ -202,6 +202,8 @@ class Exchange:
         while data := await stream.receive_some():
             frames.feed(data)
             while (body := frames.next()) is not None:
+                while pause_s := self._answering.pause_s(peer, trio.current_time()):
+                    await trio.sleep(pause_s)
                 await self._take_in(peer, wire.decode(body))
             if frames.announced > limits.BITSWAP_UNASKED_BYTES_MAX and not self._may_send_blocks(peer):
                 raise PeerGone(f"a message of {frames.announced} bytes from who was not asked for a block")
@@ -211,7 +213,7 @@ class Exchange:
 
     async def _take_in(self, peer: PeerId, message: wire.Message) -> None:
         now = trio.current_time()
-        pause_s = self._answering.hear(peer, message, now)
+        self._answering.hear(peer, message, now)
         came = self._asking.hear(peer, message, now)
         for multihash, block, circles in came:
             for circle in circles & self._sessions.keys():
@@ -221,7 +223,7 @@ class Exchange:
         self._wake()
         if came:
             await self._keep([(multihash, block) for multihash, block, _ in came])
-        await trio.sleep(pause_s)
+        await trio.lowlevel.checkpoint()
 
     async def _keep(self, blocks: list[tuple[bytes, bytes]]) -> None:
         try:
