@@ -96,18 +96,7 @@ async def by_system(host: str, port: int) -> Sequence[str]:
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-def _need_public(place: Place, address: str) -> None:
-    what = refusal(address) or ("this node's own" if _is_own(address) else None)
-    if what is not None:
-        raise StorageError(
-            f"{place.host} is at {address}, which is {what}; jobs may not reach it through this node unless its"
-            " operator lists it (--allow-url-cidr)"
-        )
-    if place.port < 1024 and place.port not in _PORTS:
-        raise StorageError(f"{place.host}:{place.port} is no port of the web; use 80, 443, or one from 1024 on")
-
-
-def _is_own(address: str) -> bool:
+def is_own(address: str) -> bool:
     """Whether the address is this machine's: a firewall in front of it would not see us. Nothing is sent."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
@@ -116,3 +105,14 @@ def _is_own(address: str) -> bool:
             return bool(probe.getsockname()[0] == address)
     except OSError:  # No way there; the request will say so.
         return False
+
+
+def _need_public(place: Place, address: str) -> None:
+    what = refusal(address) or ("this node's own" if is_own(address) else None)
+    if what is not None:
+        raise StorageError(
+            f"{place.host} is at {address}, which is {what}; jobs may not reach it through this node unless its"
+            " operator lists it (--allow-url-cidr)"
+        )
+    if place.port < 1024 and place.port not in _PORTS:
+        raise StorageError(f"{place.host}:{place.port} is no port of the web; use 80, 443, or one from 1024 on")

@@ -91,7 +91,7 @@ class WebFiles:
         limit_s = limits.URL_SETUP_S + size / limits.URL_BYTES_PER_S_MIN
         try:
             with trio.fail_after(limit_s):
-                async with self._reach.answer(ref.url, size) as answer:
+                async with self._reach.answer(ref.url, limits.URL_BYTES_MAX) as answer:
                     check_same(ref, seen_in(answer.headers, answer.declared_bytes))
                     sha256, got = await self._written(answer, path, file_name(ref.url), size)
         except trio.TooSlowError as error:
@@ -99,7 +99,7 @@ class WebFiles:
         check_same(ref, Seen(got, ref.etag, sha256))
 
     async def _written(self, answer: Answer, folder: Path, name: str, bytes_max: int) -> tuple[Sha256, int]:
-        """The body as the one file of the folder; its hash and its bytes, or what shows that it is too long."""
+        """The body as the one file of the folder; its hash and its bytes, read to where it is too long and no further."""
         await self._offload(folder.mkdir)
         digest, got, pieces, waiting = hashlib.sha256(), 0, list[bytes](), 0
         async for piece in answer:

@@ -14,7 +14,7 @@ import pytest
 import trio
 from contract.storages import FOLDERS, TREES, Can, StorageContract, put_on_disk
 from doubles.objectservers import ObjectServer
-from doubles.webserver import Web, says, web_server
+from doubles.webanswers import Web, says, web_server
 from obstore.store import AzureStore, S3Store
 
 from node.ambient import Threads
