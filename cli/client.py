@@ -27,7 +27,7 @@ from cli.refusals import refusal
 from cli.server_sent import payloads
 from node import limits
 from node.api.token import LIFE_S, issue
-from node.api.views import EventView, JobList, JobView, ManifestView, ModuleView, NodeView, PeerList
+from node.api.views import EventView, JobList, JobView, ManifestView, ModuleView, NodeView, PeerList, PlanView
 
 CONNECT_S = 5.0
 READ_S = 60.0  # A node that says nothing for so long is as good as gone.
@@ -87,8 +87,11 @@ class Client:
 
     def submit(self, spec: bytes) -> JobView:
         """Submit a spec in JSON."""
-        headers = {"content-type": "application/json"}
-        return self._asked(JobView, "/v1/jobs", method="POST", content=spec, headers=headers)
+        return self._asked(JobView, "/v1/jobs", **_with_spec(spec))
+
+    def plan(self, spec: bytes) -> PlanView:
+        """The shards that a spec would have; nothing is submitted."""
+        return self._asked(PlanView, "/v1/plan", **_with_spec(spec))
 
     def jobs(self, limit: int) -> JobList:
         """The caller's newest jobs."""
@@ -217,6 +220,12 @@ class Client:
             self._key = self._key or client_key()
             self._token, self._token_until = issue(self._key, audience, now), now + LIFE_S
         return {"authorization": f"Bearer {self._token}"}
+
+
+def _with_spec(spec: bytes) -> dict[str, Any]:
+    """A request whose answer may have to wait until the node has looked at all inputs."""
+    timeout = httpx.Timeout(READ_S + limits.DRAFT_S, connect=CONNECT_S)
+    return {"method": "POST", "content": spec, "headers": {"content-type": "application/json"}, "timeout": timeout}
 
 
 def _checked(url: str) -> str:

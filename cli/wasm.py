@@ -1,22 +1,26 @@
 """``wasm run``: from flags to a job spec, its submission, and the wait for its end.
 
 Lives here: the command. Does not live here: the rules of a spec (``node.spec``), waiting and fetching (``cli.job``),
-what a flag means in the spec (``cli.wasm_spec``).
+flags about data (``cli.data``), what a flag means in the spec (``cli.wasm_spec``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cli import flags, output
+from cli.data import Data
 from cli.errors import UsageProblem
 from cli.exits import Exit
 from cli.flags import Node, flat
 from cli.job import Target, awaited, concluded, fetched
+
+if TYPE_CHECKING:
+    from node.model import JobSpec
 
 app = flags.app("Submit WebAssembly jobs.")
 
@@ -24,7 +28,7 @@ DEAL, LIMITS, AFTER = "Who runs it", "What it may use", "What happens then"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
+class Program(Data):
     """What runs, on what."""
 
     module: Annotated[Path, typer.Argument(metavar="MODULE.wasm", help="A WASI preview 1 command.")]
@@ -32,13 +36,6 @@ class Program:
         list[str] | None, typer.Argument(metavar="-- ARGS", help="The program's own arguments, after a --.")
     ] = None
     name: Annotated[str, typer.Option(help="The job's name; by default the module's.")] = ""
-    volumes: Annotated[
-        list[str] | None,
-        typer.Option("-v", "--input-volumes", metavar="CID:PATH", help="Data, read-only at PATH. Repeatable."),
-    ] = None
-    inputs: Annotated[
-        list[str] | None, typer.Option("-i", "--inputs", metavar="CID", help="The same as -v CID:/inputs.")
-    ] = None
     env: Annotated[
         list[str] | None,
         typer.Option("-e", "--env", metavar="K=V", help="A variable; -e K takes its value from here. Repeatable."),
@@ -71,6 +68,12 @@ class Deal:
         ),
     ] = None
     min_bids: Annotated[int, typer.Option(help="How many have to bid before lots are drawn.", rich_help_panel=DEAL)] = 0
+    any_node: Annotated[
+        bool,
+        typer.Option(
+            "--any-node", help="Do not prefer nodes that hold the data over those that fetch it.", rich_help_panel=DEAL
+        ),
+    ] = False
     bid_timeout: Annotated[
         str, typer.Option(metavar="TIME", help="How long bids are waited for.", rich_help_panel=DEAL)
     ] = "10s"
@@ -114,7 +117,12 @@ class Then:
         bool, typer.Option("--id-only", help="Print the id, and wait for nothing.", rich_help_panel=AFTER)
     ] = False
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the whole spec and submit nothing.", rich_help_panel=AFTER)
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print the whole spec, with sharding also the shards, and submit nothing.",
+            rich_help_panel=AFTER,
+        ),
     ] = False
 
     @property
@@ -150,9 +158,22 @@ def run(program: Program, deal: Deal, limits: Limits, then: Then, target: Target
     sha256 = read_module(program.module)
     wanted = spec_of(program, deal, limits, sha256)
     if then.dry_run:
+        return _shown(wanted, connection)
+    return _submitted(spec.document(wanted), sha256, program, _Rest(then, target, connection))
+
+
+def _shown(wanted: JobSpec, connection: Connection) -> Exit:
+    """Without sharding nobody is asked."""
+    from cli.client import Client
+    from node import spec
+
+    if wanted.sharding is None:
         output.json_data(wanted)
         return Exit.DONE
-    return _submitted(spec.canonical(wanted), sha256, program, _Rest(then, target, connection))
+    with Client(connection.api) as client:
+        plan = client.plan(spec.document(wanted))
+    output.json_data({"spec": wanted, "shards": plan.shards})
+    return Exit.DONE
 
 
 @dataclass(frozen=True, slots=True)

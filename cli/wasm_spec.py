@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cli import quantities
+from cli.data import inputs_of, publisher_of, sharding_of
 from cli.errors import UsageProblem
 from node import limits, spec
 from node.errors import InvalidModule, InvalidSpec
@@ -29,8 +30,13 @@ FLAGS = {
     "$.name": "--name",
     "$.engine.args": "ARGS",
     "$.engine.env": "--env",
-    "$.inputs": "--input-volumes",
+    "$.inputs": "--input-volumes, -i, -u and --input-file",
     "$.outputs": "--output-volumes",
+    "$.sharding.glob_pattern": "--sharding-glob-pattern",
+    "$.sharding.base_path": "--sharding-base-path",
+    "$.sharding.batch_size": "--sharding-batch-size",
+    "$.sharding": "--sharding-glob-pattern",
+    "$.publisher": "--publisher",
     "$.verifier": "--verifier",
     "$.deal.concurrency": "--concurrency",
     "$.deal.confidence": "--confidence",
@@ -74,13 +80,16 @@ def spec_of(program: Program, deal: Deal, limited: Limits, sha256: str) -> JobSp
         "version": 1,
         "name": program.name or name_of(program.module),
         "engine": {"type": "wasm", "module": sha256, "args": program.args or [], "env": _env(program.env or ())},
-        "inputs": _inputs(program),
+        "inputs": inputs_of(program),
         "outputs": _outputs(program.outputs or ()),
+        "sharding": sharding_of(program),
+        "publisher": publisher_of(program.publisher),
         "verifier": deal.verifier,
         "deal": {
             "concurrency": deal.concurrency,
             "confidence": deal.confidence,
             "min_bids": deal.min_bids,
+            "holders_first": not deal.any_node,
             "bid_window_s": quantities.seconds(deal.bid_timeout, "--bid-timeout"),
         },
         "resources": {
@@ -121,12 +130,6 @@ def _env(pairs: Sequence[str]) -> dict[str, str]:
             value = found
         env[name] = value
     return env
-
-
-def _inputs(program: Program) -> list[dict[str, Any]]:
-    pairs = [_pair(text, "--input-volumes", "CID:/PATH, e.g. -v bafy…:/data") for text in program.volumes or ()]
-    pairs += [(cid, "/inputs") for cid in program.inputs or ()]
-    return [{"type": "cid", "cid": cid, "path": path} for cid, path in pairs]
 
 
 def _outputs(volumes: Sequence[str]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from unit.receipts import FILES, REQUESTER
 
 from cli.main import run
 from node.api.views import FailureView, JobView
+from node.model import JobSpec
 
 MODULE = b"\0asm\x01\0\0\0"
 SHA256 = hashlib.sha256(MODULE).hexdigest()
@@ -279,3 +280,25 @@ def test_a_node_that_hangs_up_is_exit_code_4(node: FakeNode) -> None:
 def test_what_is_no_url_says_how_to_write_one(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["peers", "--api", url]) == 2
     assert "http://HOST:PORT" in capsys.readouterr().err
+
+
+def test_a_dry_run_with_sharding_asks_the_node_for_the_shards(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shards = [["/inputs/1.csv", "/inputs/2.csv"], ["/inputs/3.csv"]]
+    node.misbehaves["/v1/plan"].append(says(msgspec.json.encode({"shards": shards})))
+
+    assert run(["wasm", "run", "my.wasm", "-i", "bafy", "--sharding-glob-pattern", "*.csv", "--dry-run"]) == 0
+
+    shown = msgspec.json.decode(capsys.readouterr().out)
+    assert shown["shards"] == shards
+    assert shown["spec"]["sharding"]["base_path"] == "/inputs"
+    assert node.asked("/v1/jobs") == []
+
+
+def test_small_files_are_sent_with_the_spec(node: FakeNode) -> None:
+    assert run(["wasm", "run", "my.wasm", "--input-file", "my.wasm:/conf/x"]) == 0
+
+    (submit,) = node.asked("/v1/jobs")
+    (sent,) = msgspec.json.decode(submit.body, type=JobSpec).inputs
+    assert (sent.path, sent.files["x"].content) == ("/conf", MODULE)
