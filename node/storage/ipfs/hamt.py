@@ -19,6 +19,9 @@ _HEX = frozenset("0123456789ABCDEF")
 _MASK = (1 << 64) - 1
 _C1, _C2 = 0x87C37B91114253D5, 0x4CF5AD432745937F
 
+Made = Callable[[list[Link], bytes], Link]
+"""Makes one block of links and data, and gives a nameless link to it."""
+
 
 class Slot(NamedTuple):
     """A link of a shard. ``name``: of the entry, or empty when it leads to a further shard."""
@@ -28,21 +31,9 @@ class Slot(NamedTuple):
     link: Link
 
 
-def shard(entries: Sequence[Link], made: Callable[[list[Link], bytes], Link], level: int = 0) -> Link:
-    """A sharded folder of these entries; ``made`` makes one block of links and data, and gives a nameless link to it.
-
-    Raises ValueError when names collide in all their 64 bits.
-    """
-    if level * 8 >= HASH_BITS:
-        raise ValueError("the names of a folder collide: it cannot be sharded")
-    slots: dict[int, list[Link]] = {}
-    for entry in entries:
-        slots.setdefault(hashed(entry.name.encode()) >> (56 - 8 * level) & 0xFF, []).append(entry)
-    links = []
-    for index, inside in sorted(slots.items()):
-        link = inside[0] if len(inside) == 1 else shard(inside, made, level + 1)
-        links.append(link._replace(name=f"{index:02X}{link.name}"))
-    return made(links, unixfs.shard_data(sum(1 << index for index in slots), FANOUT))
+def shard(entries: Sequence[Link], made: Made) -> Link:
+    """A sharded folder of these entries. Raises ValueError when names collide in all their 64 bits."""
+    return _shard([(hashed(entry.name.encode()), entry) for entry in entries], made, HASH_BITS - 8)
 
 
 def slots_of(node: unixfs.Node) -> Iterator[Slot]:
@@ -51,11 +42,11 @@ def slots_of(node: unixfs.Node) -> Iterator[Slot]:
     last = -1
     for link in node.links:
         prefix = link.name[:digits]
-        index = int(prefix, 16) if len(prefix) == digits and _HEX.issuperset(prefix) else -1
-        if index <= last or not bits >> index & 1:
+        place = int(prefix, 16) if len(prefix) == digits and _HEX.issuperset(prefix) else -1
+        if place <= last or not bits >> place & 1:
             raise ValueError(f"a sharded folder with a link {link.name[:300]!r} that is not in its slot")
-        last = index
-        yield Slot(index, link.name[digits:], link)
+        last = place
+        yield Slot(place, link.name[digits:], link)
 
 
 def path_of(name: str, fanout: int, level: int) -> int:
@@ -88,6 +79,19 @@ def hashed(name: bytes) -> int:
     first = first + second & _MASK
     second = second + first & _MASK
     return _finished(first) + _finished(second) & _MASK
+
+
+def _shard(entries: Sequence[tuple[int, Link]], made: Made, shift: int) -> Link:
+    if shift < 0:
+        raise ValueError("the names of a folder collide: it cannot be sharded")
+    slots: dict[int, list[tuple[int, Link]]] = {}
+    for entry in entries:
+        slots.setdefault(entry[0] >> shift & 0xFF, []).append(entry)
+    links = []
+    for place, inside in sorted(slots.items()):
+        link = inside[0][1] if len(inside) == 1 else _shard(inside, made, shift - 8)
+        links.append(link._replace(name=f"{place:02X}{link.name}"))
+    return made(links, unixfs.shard_data(sum(1 << place for place in slots), FANOUT))
 
 
 def _mixed(word: int, by: int, turn: int, then: int) -> int:

@@ -34,6 +34,9 @@ class Kind(IntEnum):
     SHARD = 5
 
 
+_KINDS = {kind.value: kind for kind in Kind}
+
+
 class Node(NamedTuple):
     """A node of a file or a folder. Of a file: ``size`` bytes, first ``data``, then what each link leads to."""
 
@@ -47,16 +50,17 @@ class Node(NamedTuple):
 
 def decode(block: bytes) -> Node:
     """Raises ValueError for what is no UnixFS, is a link or a metadata node, or contradicts itself."""
-    data, links = _decoded(block)
-    match data.kind:
+    node = _decoded(block)
+    match node.kind:
         case Kind.RAW | Kind.FILE:
-            return _file(data, links)
-        case Kind.DIRECTORY:
-            return data._replace(links=links)
+            _check_file(node)
         case Kind.SHARD:
-            return _shard(data, links)
-        case _:
-            raise ValueError(f"a {data.kind.name.lower()} node, which no job is given")
+            _check_shard(node)
+        case Kind.METADATA | Kind.SYMLINK:
+            raise ValueError(f"a {node.kind.name.lower()} node, which no job is given")
+        case Kind.DIRECTORY:
+            pass
+    return node
 
 
 def file_data(size: int, block_sizes: Iterable[int]) -> bytes:
@@ -88,12 +92,12 @@ def check_name(name: str) -> None:
         raise ValueError(f"a name of {len(name.encode())} bytes")
 
 
-def _decoded(block: bytes) -> tuple[Node, tuple[Link, ...]]:
-    node = dagpb.decode(block)
+def _decoded(block: bytes) -> Node:
+    below = dagpb.decode(block)
     numbers: dict[int, int] = {}
     data: bytes | None = None
     sizes: list[int] = []
-    for field, value in _fields(node.data):
+    for field, value in _fields(below.data):
         if isinstance(value, bytes):
             data = value if field == _DATA else data
         elif field == _BLOCK_SIZE:
@@ -102,13 +106,14 @@ def _decoded(block: bytes) -> tuple[Node, tuple[Link, ...]]:
             raise ValueError("not UnixFS: a repeated field")
         else:
             numbers[field] = value
-    if numbers.get(_TYPE) not in set(Kind):
+    kind = _KINDS.get(numbers.get(_TYPE, -1))
+    if kind is None:
         raise ValueError("not UnixFS: no type that exists")
     if numbers.get(_HASH, MURMUR3) != MURMUR3:
         raise ValueError("a sharded folder by another hash than murmur3")
     data = data or b""
     size = numbers.get(_SIZE, len(data) + sum(sizes))
-    return Node(Kind(numbers[_TYPE]), data, size, tuple(sizes), numbers.get(_FANOUT, 0), ()), node.links
+    return Node(kind, data, size, tuple(sizes), numbers.get(_FANOUT, 0), below.links)
 
 
 def _fields(raw: bytes) -> Iterator[tuple[int, int | bytes]]:
@@ -127,21 +132,20 @@ def _fields(raw: bytes) -> Iterator[tuple[int, int | bytes]]:
             at += value
 
 
-def _file(node: Node, links: tuple[Link, ...]) -> Node:
-    if len(node.block_sizes) != len(links):
-        raise ValueError(f"a file with {len(links)} parts that has sizes of {len(node.block_sizes)}")
+def _check_file(node: Node) -> None:
+    parts = sum(node.block_sizes)
+    if len(node.block_sizes) != len(node.links):
+        raise ValueError(f"a file with {len(node.links)} parts that has sizes of {len(node.block_sizes)}")
     if 0 in node.block_sizes:
         raise ValueError("a file with a part that is empty")
-    if node.size != len(node.data) + sum(node.block_sizes):
-        raise ValueError(f"a file of {node.size} bytes whose parts have {len(node.data) + sum(node.block_sizes)}")
-    return node._replace(links=links)
+    if node.size != len(node.data) + parts:
+        raise ValueError(f"a file of {node.size} bytes whose parts have {len(node.data) + parts}")
 
 
-def _shard(node: Node, links: tuple[Link, ...]) -> Node:
+def _check_shard(node: Node) -> None:
     fanout = node.fanout
     if fanout % 8 or fanout & (fanout - 1) or not 8 <= fanout <= FANOUT_MAX:
         raise ValueError(f"a sharded folder with a fan-out of {fanout}")
     bits = int.from_bytes(node.data, "big")
-    if bits.bit_length() > fanout or bits.bit_count() != len(links):
+    if bits.bit_length() > fanout or bits.bit_count() != len(node.links):
         raise ValueError("a sharded folder whose bit field is not that of its links")
-    return node._replace(links=links)

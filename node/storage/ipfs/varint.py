@@ -19,6 +19,8 @@ def encode(value: int) -> bytes:
 
 def decode(data: bytes, at: int) -> tuple[int, int]:
     """The number at this offset, under 2^64, and the offset after it. Raises ValueError."""
+    if at < len(data) and data[at] < 0x80:
+        return data[at], at + 1
     value = 0
     for index, byte in enumerate(data[at : at + BYTES_MAX]):
         value |= (byte & 0x7F) << 7 * index
