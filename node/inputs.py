@@ -31,6 +31,7 @@ from node.storage.ipfs.driver import Ipfs
 from node.storage.ipfs.embedded import Embedded
 from node.storage.later import Later
 from node.storage.local import LocalFiles
+from node.storage.looking import Looking
 from node.storage.object_names import listed_by_operator
 from node.storage.sources import Sources
 from node.transport.address import parse as parse_address
@@ -60,7 +61,7 @@ def check(config: ServeConfig) -> None:
         raise OperatorError(
             "--verify-unsealed: there are no unsealed copies; give --filecoin-unsealed-path or leave it"
         )
-    _unsealed(config, ambient)
+    _unsealed(config)
     _check_ipfs(data, ambient)
     networks(data.url_cidrs)
     listed_by_operator(data.object_stores)
@@ -79,14 +80,14 @@ def inputs(config: ServeConfig, network: Network, ambient: Ambient) -> Inputs:
     data, offload = config.data, ambient.offload
     cache = InputCache(config.data_dir / CACHE_FOLDER, data.input_cache_bytes, offload)
     blocks, services = _blocks(config, network, ambient)
-    unsealed = _unsealed(config, ambient)
+    unsealed = _unsealed(config)
     drivers: dict[type[Input], Storage[Any]] = {
         CidInput: Combo(unsealed, Ipfs(blocks, cache, offload)),
         UrlInput: Later("url", partial(_web, data, cache, ambient), offload),
         InlineInput: InlineFiles(InlineFetcher(network), cache, offload),
     }
     if data.local_inputs:
-        drivers[LocalInput] = LocalFiles(data.local_inputs, config.data_dir, offload)
+        drivers[LocalInput] = LocalFiles(data.local_inputs, config.data_dir, Looking(limits.LOOK_S))
     if data.object_stores:
         drivers[ObjectInput] = Later("object_store", partial(_objects, data, cache, ambient), offload)
     names = [driver.name for kind, driver in drivers.items() if kind is not CidInput]
@@ -136,11 +137,12 @@ def _check_ipfs(data: DataConfig, ambient: Ambient) -> None:
     _gateways(data, ambient)
 
 
-def _unsealed(config: ServeConfig, ambient: Ambient) -> FilecoinUnsealed | None:
+def _unsealed(config: ServeConfig) -> FilecoinUnsealed | None:
     if config.data.filecoin_unsealed_path is None:
         return None
-    check = Check(Confirmed(config.data_dir / CONFIRMED_FILE, ambient.offload), config.data.verify_unsealed)
-    return FilecoinUnsealed(config.data.filecoin_unsealed_path, ambient.offload, config.data_dir, check)
+    confirmed = Confirmed(config.data_dir / CONFIRMED_FILE, Looking(limits.CONFIRM_S))
+    check = Check(confirmed, config.data.verify_unsealed)
+    return FilecoinUnsealed(config.data.filecoin_unsealed_path, Looking(limits.LOOK_S), config.data_dir, check)
 
 
 def _web(data: DataConfig, cache: InputCache, ambient: Ambient) -> Storage[UrlInput]:

@@ -58,6 +58,7 @@ STORES_BYTES_MIN = 16 * MiB  # A cache of inputs or blocks that is given less is
 INPUT_ENTRIES_MAX = 1_000_000  # Files and folders of an input that are listed or added up; with more it is not usable.
 INPUT_DEPTH_MAX = 128  # Folders inside each other. The same.
 URL_CHARS_MAX = 2_048  # Refused at submission.
+LOOK_S = 60.0  # A copy or a local input whose file system does not answer within this is not usable.
 CONFIRM_S = 6 * 3600.0  # A copy that takes longer to check against its CID is not usable.
 COPIES_CONFIRMED_MAX = 10_000  # What was checked longest ago is checked again.
 INLINE_INPUT_BYTES = 1 * MiB  # All inline files of a spec together. Refused at submission.

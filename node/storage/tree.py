@@ -2,7 +2,7 @@
 
 A walk goes from folder to folder by open descriptors and follows no link, so that nothing that is swapped meanwhile
 leads out of the tree; it opens no file, so that no pipe or device holds it up. Links and special files are seen and
-never counted. All of it blocks, and on a network filesystem that hangs it hangs with it: no call can be given up.
+never counted. All of it blocks, and on a mount that hangs it hangs with it (``looking``).
 Does not live here: which tree may be shown to whom (the drivers).
 """
 
