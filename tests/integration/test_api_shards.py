@@ -1,0 +1,79 @@
+"""The shards of a job over HTTP: pages of them, one state alone, and how many a job is shown with."""
+
+from __future__ import annotations
+
+import msgspec
+from doubles.apinode import SPEC, serving
+from nacl.signing import SigningKey
+
+from node import limits
+from node.journal.records import Failure, ShardRecord, Tally
+
+ALICE = SigningKey(b"a" * 32)
+COUNT = 2_500
+
+
+def shard(number):
+    if number % 100 == 99:
+        failure = Failure(code="executions", reason="so")
+        return ShardRecord(shard=number, state="failed", failure=failure)
+    return ShardRecord(shard=number, state="completed")
+
+
+async def submitted(node, http):
+    job = (await http.post("/v1/jobs", json=SPEC)).json()["id"]
+    node.jobs.shard_records[job] = tuple(map(shard, range(COUNT)))
+    tally = Tally(completed=COUNT - 25, failed=25)
+    node.jobs.records[job] = msgspec.structs.replace(node.jobs.records[job], shards=COUNT, tally=tally)
+    return job
+
+
+def test_all_shards_come_page_by_page(tmp_path):
+    async def scenario(node):
+        async with node.client(ALICE) as http:
+            job, seen, after = await submitted(node, http), [], -1
+            while True:
+                page = (await http.get(f"/v1/jobs/{job}/shards?limit=1000&after={after}")).json()["shards"]
+                if not page:
+                    break
+                seen += [item["shard"] for item in page]
+                after = seen[-1]
+            assert seen == list(range(COUNT))
+
+    serving(tmp_path, scenario)
+
+
+def test_shards_of_one_state_are_found(tmp_path):
+    async def scenario(node):
+        async with node.client(ALICE) as http:
+            job = await submitted(node, http)
+            page = (await http.get(f"/v1/jobs/{job}/shards?state=failed")).json()["shards"]
+            assert [item["shard"] for item in page] == list(range(99, COUNT, 100))
+            assert page[0]["failure"] == {"code": "executions", "reason": "so"}
+
+    serving(tmp_path, scenario)
+
+
+def test_a_job_is_shown_with_those_that_failed_first(tmp_path):
+    async def scenario(node):
+        async with node.client(ALICE) as http:
+            job = (await http.get(f"/v1/jobs/{await submitted(node, http)}")).json()
+            assert (job["shards"], job["tally"]["failed"]) == (COUNT, 25)
+            numbers = [item["shard"] for item in job["details"]]
+            assert len(numbers) == limits.SHARDS_SHOWN
+            assert numbers[:25] == list(range(99, COUNT, 100))
+            assert numbers[25:] == [number for number in range(76) if number % 100 != 99][:75]
+
+    serving(tmp_path, scenario)
+
+
+def test_what_makes_no_sense_is_refused(tmp_path):
+    async def scenario(node):
+        async with node.client(ALICE) as http:
+            job = await submitted(node, http)
+            for query in ("state=lost", "limit=0", f"limit={limits.SHARDS_LISTED_MAX + 1}", "after=-2", "after=x"):
+                assert (await http.get(f"/v1/jobs/{job}/shards?{query}")).status_code == 400, query
+        async with node.client() as stranger:
+            assert (await stranger.get(f"/v1/jobs/{job}/shards")).status_code == 404
+
+    serving(tmp_path, scenario)
