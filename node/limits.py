@@ -74,6 +74,7 @@ SHARDS_MAX = 10_000  # Refused at submission.
 SHARD_PATH_CHARS_MAX = 4_096  # Refused at submission.
 SHARD_PATHS_BYTES_MAX = 512 * KiB  # Of one shard: they travel in one frame. Refused at submission.
 SLOTS_MAX = 64  # Executions of one job under way on one node; the next is engaged when one ends.
+JOB_EXECUTIONS_MAX = 100_000  # Shards times concurrency: each vote is in the receipt. Refused at submission.
 PLAN_BYTES_MAX = 12 * MiB  # Of all paths of all shards. Refused at submission.
 SHARDS_ACTIVE_PER_CLIENT = 20_000  # Of all jobs of a client under way. Further submissions are refused (429).
 SHARDS_ACTIVE_MAX = 40_000  # The same over all clients of a node.

@@ -79,7 +79,9 @@ class Drafting:
                 raise InvalidSpec(
                     f"$.inputs[{index}]", f"inputs of at most {limits.LISTED_MAX} files and folders can be sharded"
                 )
-        return Draft(spec=spec, contents=held, plan=await self._offload(shards_of, trees, spec.sharding))
+        plan = await self._offload(shards_of, trees, spec.sharding)
+        _check_runs(len(plan), spec.deal.concurrency)
+        return Draft(spec=spec, contents=held, plan=plan)
 
 
 async def _named(index: int, ref: Input, answer: Awaitable[_T]) -> _T:
@@ -88,3 +90,12 @@ async def _named(index: int, ref: Input, answer: Awaitable[_T]) -> _T:
         return await answer
     except ResourceError as error:
         raise InvalidSpec(f"$.inputs[{index}]", cut(f"{shown(ref)} cannot be used: {error}")) from error
+
+
+def _check_runs(shards: int, concurrency: int) -> None:
+    if shards * concurrency > limits.JOB_EXECUTIONS_MAX:
+        raise InvalidSpec(
+            "$.deal.concurrency",
+            f"expected at most {limits.JOB_EXECUTIONS_MAX} runs in all: {shards} shards on {concurrency} nodes each"
+            f" are {shards * concurrency}; put more into each shard with batch_size",
+        )

@@ -14,7 +14,7 @@ from unit.test_spec import body
 from node import limits
 from node.ambient import inline
 from node.errors import InvalidSpec, StorageError
-from node.model import CidInput, ClientId, UrlInput
+from node.model import CidInput, ClientId, Deal, UrlInput
 from node.requester.drafting import Drafting
 from node.spec import parse
 from node.storage.base import Entry, Prepared
@@ -163,6 +163,19 @@ def test_endless_listings_are_refused():
     (error,) = drafted(shelf, spec(*(cid("apples", f"/{number}") for number in range(3)), pattern="/0/1", base_path=""))
     assert error.path == "$.inputs[1]"
     assert shelf.lists == 2
+
+
+def test_shards_times_nodes_have_a_limit():
+    shelf = Shelf(apples=[f"{number:05}" for number in range(limits.SHARDS_MAX)])
+    most = limits.JOB_EXECUTIONS_MAX // limits.SHARDS_MAX
+    wanted = [
+        msgspec.structs.replace(spec(cid("apples"), pattern="*"), deal=Deal(concurrency=number, confidence=1))
+        for number in (most, most + 1)
+    ]
+    draft, error = drafted(shelf, *wanted)
+    assert len(draft.plan) == limits.SHARDS_MAX
+    assert error.path == "$.deal.concurrency"
+    assert "batch_size" in error.problem
 
 
 def test_a_client_with_many_submissions_does_not_hold_up_another():
