@@ -1,0 +1,144 @@
+"""Data by CID as a user and an operator meet it: unsealed copies, a Kubo daemon, and IPFS without one."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from contract.wasm_modules import Text, command, copied_to_stdout
+from doubles.kubo import Kubo
+from doubles.realnode import RealNode, real_node
+from e2e.traces import clean_environment
+
+QUORATE = Path(sys.executable).with_name("quorate")
+PATIENCE_S = 180
+HELLO = b"hello world\n"
+WAYS = ("by the RPC of Kubo", "by bitswap alone")
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody at a terminal, with a program that prints ``file.txt`` of its first input."""
+
+    home: Path
+
+    @property
+    def cat(self) -> Path:
+        """The program."""
+        text = Text()
+        path = self.home / "cat.wasm"
+        path.write_bytes(command(copied_to_stdout(text(b"file.txt")), text).data)
+        return path
+
+    def asks(self, node: RealNode, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """``quorate ARGUMENTS`` against the API of a node."""
+        return subprocess.run(
+            [QUORATE, *arguments],
+            env={**clean_environment(self.home), "QUORATE_API": node.ready["api_url"]},
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+
+    def prints(self, node: RealNode, cid: str, at: str = "/inputs") -> bytes:
+        """What ``cat`` prints of the input, as it was downloaded."""
+        target = self.home / "results"
+        flags = ("--download", "--force", "--output-dir", str(target))
+        ran = self.asks(node, "wasm", "run", str(self.cat), "-v", f"{cid}:{at}", *flags)
+        assert ran.returncode == 0, ran.stderr
+        return (target / "stdout").read_bytes()
+
+    def is_refused(self, node: RealNode, cid: str) -> str:
+        """Why no node takes the job."""
+        ran = self.asks(node, "wasm", "run", str(self.cat), "-v", f"{cid}:/inputs", "--bid-timeout", "5s")
+        assert ran.returncode == 1, ran.stderr
+        return re.sub(r"\s+", " ", ran.stderr)
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> User:
+    (tmp_path / "home").mkdir()
+    return User(tmp_path / "home")
+
+
+@pytest.fixture
+def cid(kubo: Kubo, tmp_path: Path) -> str:
+    """A folder with one file, on Kubo."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file.txt").write_bytes(HELLO)
+    return kubo.add(tmp_path / "folder")
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> Path:
+    """Unsealed copies; one of them goes by a name that is no CID."""
+    (tmp_path / "copies" / "apples").mkdir(parents=True)
+    (tmp_path / "copies" / "apples" / "file.txt").write_bytes(HELLO)
+    return tmp_path / "copies"
+
+
+def ipfs_of(kubo: Kubo, way: str) -> tuple[str, str]:
+    return ("--ipfs-connect", kubo.api) if way == WAYS[0] else ("--ipfs-peer", kubo.swarm)
+
+
+def over(copies: Path) -> tuple[str, str]:
+    return "--filecoin-unsealed-path", f"{copies}/{{{{ cid }}}}"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_without_a_template_data_comes_from_ipfs(user: User, kubo: Kubo, cid: str, tmp_path: Path, way: str) -> None:
+    with real_node(tmp_path / "node", *ipfs_of(kubo, way)) as node:
+        assert node.ready["inputs"] == ["ipfs", "url", "inline"]
+        assert user.prints(node, cid) == HELLO
+        assert user.prints(node, f"{cid}/file.txt", at="/inputs/file.txt") == HELLO
+
+
+def test_a_name_that_is_no_cid_is_served_from_an_unsealed_copy(user: User, copies: Path, tmp_path: Path) -> None:
+    with real_node(tmp_path / "node", *over(copies)) as node:
+        assert node.ready["inputs"] == ["filecoin_unsealed", "ipfs", "url", "inline"]
+        assert user.prints(node, "apples") == HELLO
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_not_among_the_copies_comes_from_ipfs(
+    user: User, kubo: Kubo, cid: str, copies: Path, tmp_path: Path, way: str
+) -> None:
+    with real_node(tmp_path / "node", *over(copies), *ipfs_of(kubo, way)) as node:
+        assert user.prints(node, cid) == HELLO
+        assert user.prints(node, "apples") == HELLO
+
+
+def test_data_comes_from_another_of_our_nodes_once_that_has_it(
+    user: User, kubo: Kubo, cid: str, tmp_path: Path
+) -> None:
+    with real_node(tmp_path / "first", "--ipfs-peer", kubo.swarm) as first:
+        assert user.prints(first, cid) == HELLO
+        kubo.stop()
+        with real_node(tmp_path / "second", "--peer", first.address) as second:
+            assert user.prints(second, cid) == HELLO
+
+
+def test_where_nobody_has_the_data_a_user_reads_what_both_sources_say(user: User, copies: Path, tmp_path: Path) -> None:
+    with real_node(tmp_path / "node", *over(copies)) as node:
+        said = user.is_refused(node, "pears")
+        assert "no unsealed copy of pears is here, and IPFS:" in said
+        assert "no CID" in said
+
+
+def test_copies_that_do_not_give_their_cid_are_declined_where_that_is_checked(
+    user: User, kubo: Kubo, cid: str, copies: Path, tmp_path: Path
+) -> None:
+    (copies / cid).mkdir()
+    (copies / cid / "file.txt").write_bytes(b"hello rot\n")
+    with real_node(tmp_path / "lax", *over(copies)) as node:
+        assert user.prints(node, cid) == b"hello rot\n"
+    with real_node(tmp_path / "strict", *over(copies), "--verify-unsealed") as node:
+        assert f"{cid} is here but its bytes do not give that CID" in user.is_refused(node, cid)
+        (copies / cid / "file.txt").write_bytes(HELLO)
+        assert user.prints(node, cid) == HELLO
