@@ -60,7 +60,7 @@ def read(car: bytes, target: Path) -> Cid:
     (root,) = blocks.roots
 
     async def go() -> None:
-        await reader.write(held, root, target, 1 << 30, inline)
+        await reader.write(held, root, target, await reader.size_of(held, root), inline)
 
     trio.run(go)
     return root

@@ -138,6 +138,17 @@ def test_parts_that_repeat_are_packed_once_and_what_follows_them_is_right(tmp_pa
     assert len(out) < 3 * MiB
 
 
+def test_a_packed_path_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes_of(3 * MiB))
+    (tmp_path / "link").symlink_to("file")
+    direct, linked = bytearray(), bytearray()
+
+    pack(tmp_path / "file", V1_2025, direct.extend)
+    pack(tmp_path / "link", V1_2025, linked.extend)
+
+    assert linked == direct
+
+
 def test_a_file_that_changes_between_the_readings_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(bytes_of(3 * MiB))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -174,6 +175,16 @@ def test_an_import_ends_where_its_checkpoint_raises(tmp_path: Path) -> None:
     with pytest.raises(StopIteration):
         cid_of(folder, V1_2025, lambda: next(reads))
     assert len(os.listdir("/proc/self/fd")) == handles
+
+
+def test_what_becomes_of_the_blocks_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    folder = planted(tmp_path / "tree", {"a": b"12"})
+
+    def put(cid: Cid, block: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        import_tree(folder, V1_2025, put)
 
 
 @pytest.mark.parametrize(

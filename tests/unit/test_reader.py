@@ -97,6 +97,24 @@ def test_a_tree_over_its_limit_is_refused(tmp_path: Path) -> None:
         write(held, root, tmp_path / "less", 4)
 
 
+def test_large_blocks_of_links_are_understood_elsewhere(tmp_path: Path) -> None:
+    held, calls = HeldBlocks(), []
+    links = [Link(held.raw(b""), str(number), 0) for number in range(3_000)]
+    root = held.node(dagpb.encode(links, b"\x08\x01"))
+
+    async def elsewhere(call: Callable[..., Any], *args: Any) -> Any:
+        calls.append(call)
+        return await inline(call, *args)
+
+    async def go() -> None:
+        await reader.size_of(held, root, elsewhere)
+        await reader.listing(held, root, elsewhere)
+        await reader.resolved(held, root, ["7"], elsewhere)
+
+    run(go)
+    assert len(calls) == 3
+
+
 def test_a_missing_block_is_an_error_and_leaves_no_handle_open(tmp_path: Path) -> None:
     held = HeldBlocks()
     (tmp_path / "file").write_bytes(bytes_of(10 * MiB))

@@ -113,7 +113,7 @@ def test_leaves_of_all_kinds_are_files(data: bytes) -> None:
         (b"\x08\x02\x60\x01", "unknown field"),
         (b"\x0a\x01\x02", "unknown field"),
         (b"\x08\x02\x12\x01a\x18\x02", "a file of 2 bytes whose parts have 1"),
-        (b"\x08\x02\x18\x04\x20\x04", "0 parts that has sizes of 1"),
+        (b"\x08\x02\x18\x04\x20\x04", "more sizes of parts"),
         (b"\x08\x05\x28\x22\x30\x07", "fan-out of 7"),
         (b"\x08\x05\x28\x22\x30\x80\x10", "fan-out of 2048"),
         (b"\x08\x05\x28\x22", "fan-out of 0"),
@@ -180,6 +180,10 @@ def test_what_is_no_shard_of_its_folder_is_refused(below: Cid) -> None:
 )
 def test_a_part_of_another_size_than_claimed_is_refused(root: Cid) -> None:
     refused(root, r"a part of 4 bytes that is said to have \d")
+
+
+def test_parts_without_sizes_are_refused() -> None:
+    refused(blocks.node(dagpb.encode([Link(LEAF, "", 4)], b"\x08\x02\x18\x00")), "fewer sizes of parts")
 
 
 def test_parts_that_are_folders_are_refused() -> None:

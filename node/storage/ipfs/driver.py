@@ -73,7 +73,7 @@ class Ipfs:
         cid = (await self._looked_up(ref)).cid
         with _deadline(ref, limits.IPFS_LIST_S):
             async with self._blocks.session(cid) as session:
-                return await reader.listing(session, cid)
+                return await reader.listing(session, cid, self._offload)
 
     @asynccontextmanager
     async def prepared(self, ref: CidInput, origin: PeerId) -> AsyncIterator[Prepared]:
@@ -99,8 +99,8 @@ class Ipfs:
 
     async def _look_up(self, root: Cid, names: Sequence[str]) -> _Known:
         async with self._blocks.session(root) as session:
-            cid = await reader.resolved(session, root, names)
-            return _Known(cid, await reader.size_of(session, cid))
+            cid = await reader.resolved(session, root, names, self._offload)
+            return _Known(cid, await reader.size_of(session, cid, self._offload))
 
 
 def _parsed(ref: CidInput) -> tuple[Cid, Sequence[str]]:

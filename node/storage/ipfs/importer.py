@@ -30,7 +30,8 @@ def import_tree(
 ) -> Imported:
     """Import what lies at ``path``; ``put`` gets every block. Links are not followed, but ``path`` may be one.
 
-    Raises StorageError that names the path: it cannot be read, is no file or folder, has changed meanwhile.
+    Raises StorageError that names the path: it cannot be read, is no file or folder, has changed meanwhile; and what
+    ``put`` raises.
     """
     return imported(path, [Layout(profile, put)], checkpoint)[0]
 
@@ -55,6 +56,15 @@ def confirms(path: Path, cid: Cid, checkpoint: Checkpoint = lambda: None) -> boo
     return any((made.cid.codec, made.cid.multihash) == (cid.codec, cid.multihash) for made in found)
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turns the system's errors into StorageError with this path."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{_shown(path)} cannot be read: {error.strerror}") from error
+
+
 def _candidates(cid: Cid) -> Sequence[Profile]:
     if cid.version == 0:
         return (V0_2015,)
@@ -72,15 +82,15 @@ class _Import:
         self._entries = 0
 
     def of(self, path: Path) -> list[Imported]:
-        with _naming(path):
+        with naming(path):
             mode = os.stat(path).st_mode
-            return self._opened(str(path), mode, None, path, 0)
+        return self._opened(str(path), mode, None, path, 0)
 
     def _opened(self, name: str, mode: int, folder: int | None, path: Path, depth: int) -> list[Imported]:
         """Import an entry, looked at before it is opened (to open a device may do something), and again after."""
         _check_kind(path, mode)
-        nofollow = os.O_NOFOLLOW if depth else 0
-        handle = os.open(name, _FLAGS | nofollow, dir_fd=folder)
+        with naming(path):
+            handle = os.open(name, _FLAGS | (os.O_NOFOLLOW if depth else 0), dir_fd=folder)
         try:
             now = os.fstat(handle)
             if stat.S_IFMT(now.st_mode) != stat.S_IFMT(mode):
@@ -95,8 +105,7 @@ class _Import:
         columns: list[list[tuple[str, Imported]]] = [[] for _ in self._layouts]
         for name, mode in self._listed(handle, path):
             below = path / name
-            with _naming(below):
-                made = self._opened(name, mode, handle, below, depth + 1)
+            made = self._opened(name, mode, handle, below, depth + 1)
             for column, one in zip(columns, made, strict=True):
                 column.append((name, one))
         try:
@@ -107,7 +116,7 @@ class _Import:
     def _listed(self, handle: int, path: Path) -> list[tuple[str, int]]:
         """Names and modes, sorted so that imports are alike."""
         found = []
-        with os.scandir(handle) as entries:
+        with naming(path), os.scandir(handle) as entries:
             for entry in entries:
                 self._count(path, entry.name)
                 found.append((entry.name, entry.stat(follow_symlinks=False).st_mode))
@@ -125,26 +134,27 @@ class _Import:
 
     def _file(self, handle: int, path: Path, before: os.stat_result) -> list[Imported]:
         files = [layout.file() for layout in self._layouts]
-        if self._read(handle, files, before.st_size) != before.st_size or _version(os.fstat(handle)) != _version(
+        if self._read(handle, path, files, before.st_size) != before.st_size or _version(os.fstat(handle)) != _version(
             before
         ):
             raise _changed(path)
         return [file.done() for file in files]
 
-    def _read(self, handle: int, files: Sequence[FileLayout], expected: int) -> int:
+    def _read(self, handle: int, path: Path, files: Sequence[FileLayout], expected: int) -> int:
         """Hand the bytes on; how many there were. What grows for ever is not read for ever."""
         total = 0
-        while total <= expected and (size := self._filled(handle)):
+        while total <= expected and (size := self._filled(handle, path)):
             total += size
             for file in files:
                 file.write(self._buffer[:size])
             self._checkpoint()
         return total
 
-    def _filled(self, handle: int) -> int:
+    def _filled(self, handle: int, path: Path) -> int:
         size = 0
-        while size < _READ_BYTES and (more := os.readv(handle, [self._buffer[size:]])):
-            size += more
+        with naming(path):
+            while size < _READ_BYTES and (more := os.readv(handle, [self._buffer[size:]])):
+                size += more
         return size
 
 
@@ -165,11 +175,3 @@ def _changed(path: Path) -> StorageError:
 
 def _shown(path: Path) -> str:
     return os.fsencode(path).decode(errors="backslashreplace")
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(f"{_shown(path)} cannot be read: {error.strerror}") from error

@@ -13,17 +13,20 @@ from pathlib import Path
 from node.errors import StorageError
 from node.storage.ipfs import car, hamt, unixfs
 from node.storage.ipfs.cid import Cid
-from node.storage.ipfs.importer import Checkpoint, imported
+from node.storage.ipfs.importer import Checkpoint, imported, naming
 from node.storage.ipfs.layout import Layout, Profile
 from node.storage.ipfs.unixfs import Kind
 
 
 def pack(path: Path, profile: Profile, out: Callable[[bytes], object], checkpoint: Checkpoint = lambda: None) -> Cid:
-    """Hand the CAR file to ``out``, piece by piece; its root. Raises StorageError as ``import_tree`` does."""
+    """Hand the CAR file to ``out``, piece by piece; its root.
+
+    Raises StorageError as ``import_tree`` does, and what ``out`` raises.
+    """
     nodes: dict[Cid, bytes] = {}
     root = imported(path, [Layout(profile, nodes.__setitem__, with_leaves=False)], checkpoint)[0].cid
     out(car.header([root]))
-    _Packing(profile, nodes, out, checkpoint).entry(root, path)
+    _Packing(profile, nodes, out, checkpoint).entry(root, path.resolve())
     return root
 
 
@@ -48,11 +51,12 @@ class _Packing:
         if node is not None and node.kind in (Kind.DIRECTORY, Kind.SHARD):
             self._folder(cid, node, path)
             return
+        with naming(path):
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            with path.open("rb", buffering=0) as file:
-                self._file(cid, path, file.fileno(), 0)
-        except OSError as error:
-            raise StorageError(f"{path} cannot be read: {error.strerror}") from error
+            self._file(cid, path, handle, 0)
+        finally:
+            os.close(handle)
 
     def _folder(self, cid: Cid, node: unixfs.Node, path: Path) -> None:
         self._put(cid, self._nodes[cid])
@@ -74,7 +78,9 @@ class _Packing:
         self._checkpoint()
         node = self._node(cid)
         if node is None:
-            self._leaf(cid, path, os.pread(handle, self._chunk_bytes, offset))
+            with naming(path):
+                chunk = os.pread(handle, self._chunk_bytes, offset)
+            self._leaf(cid, path, chunk)
             return
         self._put(cid, self._nodes[cid])
         for link, size in zip(node.links, node.block_sizes, strict=True):

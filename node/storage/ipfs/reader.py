@@ -11,9 +11,9 @@ from pathlib import Path
 
 import trio
 
-from node.ambient import Offload
+from node.ambient import Offload, inline
 from node.errors import StorageError
-from node.limits import MiB
+from node.limits import KiB, MiB
 from node.storage.base import Entry
 from node.storage.ipfs import hamt, unixfs
 from node.storage.ipfs.base import BlockSession
@@ -23,11 +23,12 @@ from node.storage.ipfs.unixfs import Kind
 from node.storage.ipfs.walk import BytesFound, FileFound, FolderFound, Found, Walk
 
 _CLAIM_MAX = 1 << 62  # A larger size is no claim to be taken seriously.
+_HEAVY_BYTES = 64 * KiB  # A larger block of links is understood elsewhere: 65,536 links take a quarter of a second.
 _BATCH_BYTES = 4 * MiB  # Written in one go.
 _BATCH_FOUND = 1_024
 
 
-async def size_of(session: BlockSession, root: Cid) -> int:
+async def size_of(session: BlockSession, root: Cid, offload: Offload = inline) -> int:
     """Bytes of all files below, by one block; of a folder never less than that if nobody lies, and little more.
 
     A claim: ``write`` holds the DAG to a limit. Raises StorageError.
@@ -35,14 +36,14 @@ async def size_of(session: BlockSession, root: Cid) -> int:
     block = await _block(session, root)
     if root.codec == RAW:
         return len(block)
-    node = _decoded(block, root)
+    node = await _decoded(block, root, offload)
     size = node.size if node.kind in (Kind.FILE, Kind.RAW) else sum(link.tsize for link in node.links)
     if size > _CLAIM_MAX:
         raise StorageError(f"{root} claims to have {size} bytes")
     return size
 
 
-async def listing(session: BlockSession, root: Cid) -> tuple[Entry, ...]:
+async def listing(session: BlockSession, root: Cid, offload: Offload = inline) -> tuple[Entry, ...]:
     """The tree, the root included as ``""``, sorted by path; no part of a file is fetched, so sizes are claims.
 
     Raises StorageError.
@@ -50,7 +51,7 @@ async def listing(session: BlockSession, root: Cid) -> tuple[Entry, ...]:
     walk = Walk(root, _CLAIM_MAX, contents=False)
     entries: list[Entry] = []
     while (due := walk.due) is not None:
-        entries.extend(_entries(await _next(session, walk, due)))
+        entries.extend(_entries(await _next(session, walk, due, offload)))
     return tuple(sorted(entries, key=attrgetter("path")))
 
 
@@ -64,7 +65,7 @@ async def write(session: BlockSession, root: Cid, target: Path, limit_bytes: int
     size = total = 0
     try:
         while (due := walk.due) is not None:
-            found = await _next(session, walk, due)
+            found = await _next(session, walk, due, offload)
             batch.extend(found)
             size += sum(len(one.data) for one in found if isinstance(one, BytesFound))
             if size >= _BATCH_BYTES or len(batch) >= _BATCH_FOUND:
@@ -76,21 +77,22 @@ async def write(session: BlockSession, root: Cid, target: Path, limit_bytes: int
     return total + size
 
 
-async def resolved(session: BlockSession, root: Cid, names: Sequence[str]) -> Cid:
+async def resolved(session: BlockSession, root: Cid, names: Sequence[str], offload: Offload = inline) -> Cid:
     """What ``root/name/name`` is. Raises StorageError when there is no such thing."""
     cid = root
     for name in names:
-        found = await _child(session, cid, name)
+        found = await _child(session, cid, name, offload)
         if found is None:
             raise StorageError(f"{root}/{'/'.join(names)} does not exist: there is no {name!r} in {cid}")
         cid = found
     return cid
 
 
-async def _next(session: BlockSession, walk: Walk, due: Cid) -> list[Found]:
+async def _next(session: BlockSession, walk: Walk, due: Cid, offload: Offload) -> list[Found]:
     if ahead := walk.ahead():
         session.want(ahead)
-    return walk.take(await _block(session, due))
+    block = await _block(session, due)
+    return await offload(walk.take, block) if _is_heavy(block, due) else walk.take(block)
 
 
 def _entries(found: Iterable[Found]) -> Iterator[Entry]:
@@ -104,23 +106,27 @@ def _entries(found: Iterable[Found]) -> Iterator[Entry]:
                 pass
 
 
-async def _child(session: BlockSession, folder: Cid, name: str) -> Cid | None:
+async def _child(session: BlockSession, folder: Cid, name: str, offload: Offload) -> Cid | None:
     if folder.codec == RAW:
         return None
-    node = _decoded(await _block(session, folder), folder)
+    node = await _decoded(await _block(session, folder), folder, offload)
     if node.kind is Kind.DIRECTORY:
         return next((link.cid for link in node.links if link.name == name), None)
     level = 0
     while node.kind is Kind.SHARD:
-        try:
-            slot = hamt.child_of(node, name, level)
-        except ValueError as error:
-            raise StorageError(f"{folder} cannot be used: it is {error}") from error
+        slot = _slot(node, name, level, folder)
         if slot is None or slot.name:
-            return slot and slot.link.cid
+            return None if slot is None else slot.link.cid
         level += 1
-        node = _decoded(await _block(session, slot.link.cid), slot.link.cid)
+        node = await _decoded(await _block(session, slot.link.cid), slot.link.cid, offload)
     return None
+
+
+def _slot(node: unixfs.Node, name: str, level: int, folder: Cid) -> hamt.Slot | None:
+    try:
+        return hamt.child_of(node, name, level)
+    except ValueError as error:
+        raise StorageError(f"{folder} cannot be used: it is {error}") from error
 
 
 async def _block(session: BlockSession, cid: Cid) -> bytes:
@@ -131,8 +137,12 @@ async def _block(session: BlockSession, cid: Cid) -> bytes:
     return inlined
 
 
-def _decoded(block: bytes, cid: Cid) -> unixfs.Node:
+async def _decoded(block: bytes, cid: Cid, offload: Offload) -> unixfs.Node:
     try:
-        return unixfs.decode(block)
+        return await offload(unixfs.decode, block) if _is_heavy(block, cid) else unixfs.decode(block)
     except ValueError as error:
         raise StorageError(f"{cid} cannot be used: it is {error}") from error
+
+
+def _is_heavy(block: bytes, cid: Cid) -> bool:
+    return cid.codec != RAW and len(block) > _HEAVY_BYTES

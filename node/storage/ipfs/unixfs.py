@@ -100,8 +100,10 @@ def _decoded(block: bytes) -> Node:
     for field, value in _fields(below.data):
         if isinstance(value, bytes):
             data = value if field == _DATA else data
-        elif field == _BLOCK_SIZE:
+        elif field == _BLOCK_SIZE and len(sizes) < len(below.links):
             sizes.append(value)
+        elif field == _BLOCK_SIZE:
+            raise ValueError("a file with more sizes of parts than parts")
         elif field in numbers:
             raise ValueError("not UnixFS: a repeated field")
         else:
@@ -134,8 +136,8 @@ def _fields(raw: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 def _check_file(node: Node) -> None:
     parts = sum(node.block_sizes)
-    if len(node.block_sizes) != len(node.links):
-        raise ValueError(f"a file with {len(node.links)} parts that has sizes of {len(node.block_sizes)}")
+    if len(node.block_sizes) < len(node.links):
+        raise ValueError("a file with fewer sizes of parts than parts")
     if 0 in node.block_sizes:
         raise ValueError("a file with a part that is empty")
     if node.size != len(node.data) + parts:
