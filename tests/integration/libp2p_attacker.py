@@ -14,8 +14,9 @@ from node.identity import Identity
 from node.messages import Hello
 from node.transport.address import parse
 from node.transport.libp2p import wire
-from node.transport.libp2p.hardening import Exact, Muxer, Stream, contained
+from node.transport.libp2p.hardening import Exact, contained
 from node.transport.libp2p.link import Timing
+from node.transport.libp2p.muxing import Muxer, Stream
 from node.transport.libp2p.transport import Libp2pTransport
 from node.transport.libp2p.upgrade import Upgrader, open_stream
 

@@ -16,8 +16,9 @@ from node.errors import BlobRefused, MalformedMessage, NodeError, PeerGone, Stor
 from node.messages import BlobRequest, decode_request, encode
 from node.model import PeerId
 from node.transport.base import Blob, Receiver
-from node.transport.libp2p.hardening import Exact, Stream, contained
+from node.transport.libp2p.hardening import Exact, contained
 from node.transport.libp2p.link import Link
+from node.transport.libp2p.muxing import Stream
 from node.transport.libp2p.upgrade import discard, open_stream
 from node.transport.libp2p.wire import (
     BLOB,

@@ -25,8 +25,9 @@ from node.model import PeerId
 from node.transport.base import Receiver
 from node.transport.libp2p.blobs import in_time, serve
 from node.transport.libp2p.guests import Guests
-from node.transport.libp2p.hardening import Exact, Stream, contained
+from node.transport.libp2p.hardening import Exact, contained
 from node.transport.libp2p.link import Link, Timing
+from node.transport.libp2p.muxing import Stream
 from node.transport.libp2p.peering import Peering
 from node.transport.libp2p.services import PING, Services, ping
 from node.transport.libp2p.session import Session
@@ -245,7 +246,7 @@ async def _write(node: Node, link: Link, stream: Stream, session: Session) -> No
     idle = True
     try:
         while True:
-            while data := session.take():
+            while node.peering.is_used(link) and (data := session.take()):  # Else another link has it all again.
                 idle = False
                 await _put(stream, data)
                 idle = True

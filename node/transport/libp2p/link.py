@@ -13,7 +13,7 @@ import trio
 from node import limits
 from node.errors import MalformedMessage
 from node.transport.address import Address
-from node.transport.libp2p.hardening import Muxer
+from node.transport.libp2p.muxing import Muxer
 from node.transport.libp2p.wire import Opening
 
 

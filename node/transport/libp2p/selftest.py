@@ -1,4 +1,4 @@
-"""What we rely on of py-libp2p 0.8.1, tried at every start: each countermeasure of ``hardening`` is there and works.
+"""What we rely on of py-libp2p 0.8.1, tried at every start: each countermeasure of ``hardening`` and ``muxing`` works.
 
 Takes some 30 ms. Lives here: one small proof per countermeasure. Does not live here: attacks over real connections
 (``tests/integration``).
@@ -21,14 +21,15 @@ from nacl.signing import SigningKey
 from node import limits
 from node.errors import OperatorError, PeerGone
 from node.identity import Identity
-from node.transport.libp2p.hardening import Exact, Muxer, Negotiator, Stream, contained
+from node.transport.libp2p.hardening import Exact, Negotiator, contained
+from node.transport.libp2p.muxing import REPLIES_MAX, Muxer, Stream
 from node.transport.libp2p.pacing import Overrun
 from node.transport.libp2p.upgrade import Upgrader, answer, ask
 
 VERSION = "0.8.1"
 HANG_S = 10.0
-_NAMES_OF_YAMUX = ("_write_frame", "start", "open_stream", "accept_stream")
-_NAMES_OF_STREAM = ("write", "read", "reset", "close")
+_NAMES_OF_YAMUX = ("_write_frame", "start", "open_stream", "accept_stream", "handle_incoming", "_finalize_stream")
+_NAMES_OF_STREAM = ("write", "read", "reset", "close", "_auto_tune_and_send_window_update")
 
 
 class _Broken(Exception):
@@ -93,6 +94,38 @@ async def _windows() -> None:
     _must(waited.cancelled_caught, "a write does not wait for the window")
 
 
+async def _grants() -> None:
+    granted: list[bytes] = []
+
+    async def write(data: bytes) -> None:
+        granted.append(data)
+
+    muxer = Muxer(SimpleNamespace(write=write), "peer", is_initiator=True)
+    stream = Stream(1, muxer, is_initiator=True)
+    half = stream.target_recv_window // 2
+    await stream._auto_tune_and_send_window_update(bytes_read=half - 1)
+    _must(not granted, "every read is granted anew")
+    await stream._auto_tune_and_send_window_update(bytes_read=1)
+    _must(stream.recv_window == 4 * half + half and len(granted) == 1, "half a window is not granted anew")
+
+
+async def _replies() -> None:
+    muxer = Muxer(SimpleNamespace(), "peer", is_initiator=True)
+    muxer._reading = trio.lowlevel.current_task()
+    for _ in range(REPLIES_MAX):
+        await muxer._write_frame(b"pong")
+    await _raises(Overrun, lambda: muxer._write_frame(b"pong"), "a peer may ask for any number of replies")
+
+
+async def _cancelled_opening() -> None:
+    muxer = Muxer(SimpleNamespace(), "peer", is_initiator=True)
+    await muxer._write_lock.acquire()
+    async with trio.open_nursery() as nursery:
+        nursery.cancel_scope.deadline = trio.current_time() + 0.001
+        nursery.start_soon(muxer.open_stream)
+    _must(not muxer.streams and muxer.stream_backlog_semaphore.value == 256, "a cancelled opening keeps its place")
+
+
 async def _stream_flood() -> None:
     streams = Muxer(SimpleNamespace(), "peer", is_initiator=False).streams
     for number in range(limits.STREAMS_PER_CONNECTION):
@@ -149,6 +182,9 @@ _PROOFS: dict[str, Callable[[], Awaitable[None]]] = {
     "tiny pieces": _tiny_pieces,
     "long protocol names": _long_names,
     "windows": _windows,
+    "grants": _grants,
+    "replies": _replies,
+    "cancelled opening": _cancelled_opening,
     "stream flood": _stream_flood,
     "whole frames": _whole_frames,
     "authentication": _authentication,

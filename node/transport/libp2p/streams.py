@@ -15,8 +15,9 @@ import trio
 from node import limits
 from node.errors import MalformedMessage, NodeError, PeerGone
 from node.transport.libp2p.blobs import in_time
-from node.transport.libp2p.hardening import Exact, Stream, contained
+from node.transport.libp2p.hardening import Exact, contained
 from node.transport.libp2p.link import Link, Timing
+from node.transport.libp2p.muxing import Stream
 from node.transport.libp2p.upgrade import discard, open_one_of
 
 log = logging.getLogger("quorate.transport")

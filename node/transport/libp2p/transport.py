@@ -23,10 +23,11 @@ from node.transport.base import Answer, Blob, ByteStream, Neighbourhood, Receive
 from node.transport.libp2p.blobs import fetched, own
 from node.transport.libp2p.connections import Attempt, Connections
 from node.transport.libp2p.guests import Guests
-from node.transport.libp2p.hardening import install, silence
+from node.transport.libp2p.hardening import silence
 from node.transport.libp2p.life import Node
 from node.transport.libp2p.link import Timing
 from node.transport.libp2p.listening import addresses_of, listen
+from node.transport.libp2p.muxing import install
 from node.transport.libp2p.peering import Peering
 from node.transport.libp2p.selftest import check
 from node.transport.libp2p.services import Services

@@ -23,7 +23,8 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from node.errors import NotSpoken, PeerGone
 from node.identity import Identity, public_key_of
 from node.model import PeerId
-from node.transport.libp2p.hardening import Endpoint, Exact, Muxer, Negotiator, Stream, contained
+from node.transport.libp2p.hardening import Endpoint, Exact, Negotiator, contained
+from node.transport.libp2p.muxing import Muxer, Stream
 
 
 class Upgrader:

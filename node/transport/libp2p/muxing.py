@@ -1,0 +1,215 @@
+"""Yamux of py-libp2p 0.8.1, made fit to face strangers: the streams of a connection and the frames they travel in.
+
+Lives here: every private name of the library's Yamux that we replace or lean on; ``hardening`` says what for.
+Does not live here: what to do with streams.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from typing import Any
+
+import libp2p.stream_muxer.yamux.yamux as yamux
+import trio
+from libp2p.io.exceptions import ConnectionClosedError
+from libp2p.security.noise.io import MAX_PLAINTEXT_LENGTH
+from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamError
+
+from node import limits
+from node.transport.libp2p.pacing import Overrun, Paced
+
+RECEIVE_BYTES = 64 * limits.KiB
+LAST_WRITE_S = 0.5
+REPLIES_MAX = 256  # Frames that a peer has asked for and not taken; one more ends the connection.
+_HEADER = struct.Struct(yamux.YAMUX_HEADER_FORMAT)
+_PAYLOAD_BYTES = MAX_PLAINTEXT_LENGTH - yamux.HEADER_SIZE  # A frame is one message of Noise, not one and a bit.
+
+
+def install() -> None:
+    """Put our classes where the library names its own; idempotent."""
+    yamux.YamuxStream = Stream
+    yamux.MAX_WINDOW_SIZE = limits.STREAM_WINDOW_BYTES
+
+
+class Stream(yamux.YamuxStream):  # type: ignore[misc]
+    """A Yamux stream whose windows are kept: ours by the peer, the peer's by us."""
+
+    def __init__(self, stream_id: int, conn: Muxer, is_initiator: bool) -> None:
+        self._changed = trio.Event()
+        self._send_window = self._recv_window = 0
+        self._closed = False
+        self._came = bytearray()
+        self._owed = 0  # read, and not granted anew
+        super().__init__(stream_id, conn, is_initiator)
+
+    @property
+    def send_window(self) -> int:
+        """How much we may still send."""
+        return self._send_window
+
+    @send_window.setter
+    def send_window(self, size: int) -> None:
+        self._send_window = size
+        self._changed.set()
+
+    @property
+    def recv_window(self) -> int:
+        """How much the peer may still send."""
+        return self._recv_window
+
+    @recv_window.setter
+    def recv_window(self, size: int) -> None:
+        if size < 0:
+            raise Overrun(f"{-size} bytes more than the window")
+        self._recv_window = size
+
+    @property
+    def closed(self) -> bool:
+        """Whether the stream is over in both directions."""
+        return self._closed
+
+    @closed.setter
+    def closed(self, closed: bool) -> None:
+        self._closed = closed
+        self._changed.set()
+
+    async def write(self, data: bytes | memoryview) -> None:
+        """All of ``data``, waiting for the peer's window as long as the caller does."""
+        view = memoryview(data)
+        while view:
+            size = min(await self._window(), _PAYLOAD_BYTES, len(view))
+            self.send_window -= size
+            header = _HEADER.pack(0, yamux.TYPE_DATA, 0, self.stream_id, size)
+            await self.conn._write_frame(header + view[:size])
+            view = view[size:]
+
+    async def receive(self) -> bytes:
+        """What has come, at least one byte; b"" when the peer has ended its side.
+
+        What came just before the connection ended is given too; the library forgets it.
+        """
+        came = self.conn.stream_buffers.get(self.stream_id, self._came)
+        self._came = came
+        try:
+            return bytes(await self.read(RECEIVE_BYTES))
+        except MuxedStreamError as error:
+            if not came and not isinstance(error, MuxedStreamEOF):
+                raise
+        data = bytes(came)
+        came.clear()
+        return data
+
+    async def forget(self) -> None:
+        """Both ways have ended, and nobody reads on."""
+        self.conn.stream_buffers.get(self.stream_id, self._came).clear()
+        await self.conn._finalize_stream(self, fully_closed=True)
+
+    async def _auto_tune_and_send_window_update(self, *, bytes_read: int = 0) -> None:
+        """Called by the library after every read. Who reads half a window gets one of twice the size, to the limit."""
+        self._owed += bytes_read
+        if self._owed < self.target_recv_window // 2 or self.recv_closed:
+            return
+        growth = min(self.target_recv_window, yamux.MAX_WINDOW_SIZE - self.target_recv_window)
+        grant, self._owed = self._owed + growth, 0
+        self.target_recv_window += growth
+        self.recv_window += grant
+        await self.send_window_update(grant)
+
+    async def _window(self) -> int:
+        while True:
+            if self.closed or self.send_closed:
+                raise MuxedStreamError("the stream is closed for sending")
+            if self.send_window > 0:
+                return self.send_window
+            self._changed = trio.Event()
+            await self._changed.wait()
+
+
+class _Streams(dict[int, Stream]):
+    """The streams of a connection, not more than a peer may open."""
+
+    def __setitem__(self, stream_id: int, stream: Stream) -> None:  # type: ignore[explicit-override]
+        if not stream.is_initiator:
+            opened = sum(1 for other in self.values() if not other.is_initiator)
+            if opened >= limits.STREAMS_PER_CONNECTION:
+                raise Overrun(f"more than {opened} streams")
+        super().__setitem__(stream_id, stream)
+
+
+class Muxer(yamux.Yamux):  # type: ignore[misc]
+    """Yamux whose frames are whole or the last."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.secured_conn: Any = Paced(self.secured_conn)
+        self.streams = _Streams()
+        self.write_stall_s = limits.WRITE_STALL_S
+        self._reading: trio.lowlevel.Task | None = None
+        self._replies: deque[bytes] = deque()  # what reading has to say: acknowledgements, pongs, resets
+        self._replied = trio.Event()
+        self._writing = trio.CancelScope()
+
+    @property
+    def heard_at(self) -> float:
+        """When the far end last sent anything, be it an answer to a ping of the library's."""
+        return float(self.secured_conn.heard_at)
+
+    def hasten(self) -> None:
+        """The connection is about to end: what is still written must not take long."""
+        self.write_stall_s = min(self.write_stall_s, LAST_WRITE_S)
+        self._writing.deadline = min(self._writing.deadline, trio.current_time() + LAST_WRITE_S)
+
+    async def open_stream(self) -> Stream:
+        """A new stream; the far end is told, and may say nothing yet."""
+        await self.stream_backlog_semaphore.acquire()
+        stream = Stream(self.next_stream_id, self, is_initiator=True)
+        stream._owns_backlog_slot = True
+        self.next_stream_id += 2
+        self.stream_buffers[stream.stream_id] = bytearray()
+        self.stream_events[stream.stream_id] = trio.Event()
+        self.streams[stream.stream_id] = stream
+        try:
+            await self._write_frame(_HEADER.pack(0, yamux.TYPE_WINDOW_UPDATE, yamux.FLAG_SYN, stream.stream_id, 0))
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self._finalize_stream(stream, fully_closed=True)
+            raise
+        return stream
+
+    async def handle_incoming(self) -> None:
+        """Read frames to the end of the connection, while a task beside it writes the replies."""
+        self._reading = trio.lowlevel.current_task()
+        async with trio.open_nursery() as replying:
+            replying.start_soon(self._reply)
+            await super().handle_incoming()
+            replying.cancel_scope.cancel()
+
+    async def _reply(self) -> None:
+        try:
+            while True:
+                while self._replies:
+                    await self._write_frame(self._replies.popleft())
+                self._replied = trio.Event()
+                await self._replied.wait()
+        except ConnectionClosedError:
+            return  # Reading ends too.
+
+    async def _write_frame(self, data: bytes) -> None:
+        if trio.lowlevel.current_task() is self._reading:
+            if len(self._replies) >= REPLIES_MAX:
+                raise Overrun(f"{REPLIES_MAX} replies that nobody takes")
+            self._replies.append(data)
+            self._replied.set()
+            return
+        async with self._write_lock:
+            if self.event_closed.is_set():
+                raise ConnectionClosedError("the connection is closed")
+            deadline = trio.current_time() + self.write_stall_s
+            with trio.CancelScope(shield=True, deadline=deadline) as self._writing:
+                await self.secured_conn.write(data)
+            if self._writing.cancelled_caught:
+                self.event_shutting_down.set()
+                with trio.CancelScope(shield=True):
+                    await self.secured_conn.close()  # wakes the read loop, which cleans up
+                raise ConnectionClosedError(f"the peer took no data for {self.write_stall_s:g} s")
