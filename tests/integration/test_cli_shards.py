@@ -134,6 +134,15 @@ def test_a_shard_that_is_left_out_is_missed(node: FakeNode, capsys: pytest.Captu
     assert "the job ended with" in capsys.readouterr().err
 
 
+def test_a_job_that_says_else_than_its_files_is_refused(node: FakeNode) -> None:
+    first, second, third = node.job.details
+    node.job = msgspec.structs.replace(
+        node.job, details=(first, msgspec.structs.replace(second, results=None, state="failed"), third)
+    )
+
+    assert run(["job", "get", node.job.id, "--output-dir", "results"]) == 1
+
+
 def test_describe_has_the_sum_and_then_what_failed(partial: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["job", "describe", partial.job.id]) == 0
 

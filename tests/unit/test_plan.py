@@ -58,6 +58,7 @@ def test_slashes_in_front_are_put_where_they_are_missing(pattern, base):
 def test_the_base_ends_where_a_name_ends():
     trees = {"/ab": tree("x.txt"), "/a": tree("x.txt")}
     assert atoms(trees, "*.txt", "/a") == ["/a/x.txt"]
+    assert atoms(trees, "/ab/*", "/a") == ["/ab/x.txt"]
 
 
 def test_the_base_itself_is_not_what_lies_in_it():

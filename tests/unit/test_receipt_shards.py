@@ -9,14 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import structs
-from unit.receipts import REQUESTER, WRONG, finished, many, planted, spec_of
+from unit.receipts import REQUESTER, WRONG, finished, manifest_of_files, many, planted, spec_of
 
 from node import spec
-from node.model import Deal
+from node.model import Deal, InlineFile, InlineInput, JobSpec
 from node.receipt.check import Broken, Holds, check
-from node.receipt.layout import COMBINED
+from node.receipt.layout import COMBINED, combined
 from node.receipt.sign import enveloped, make
 from node.receipt.statement import InTotoStatement, Outcome, stated
+from node.verifier.manifest import Line, Manifest
 
 AGREED, LOST, NOT_BEGUN = ("right", "right", "wrong"), ("right", "wrong", "unreadable"), ()
 FILES: list[dict[str, bytes]] = [
@@ -82,14 +83,16 @@ def test_every_shard_has_nodes_of_its_own() -> None:
 
 def test_a_receipt_without_any_result_does_not_hold() -> None:
     nothing = tuple(structs.replace(shard, manifest=None, source=None, reason="lost") for shard in TOLD.shards)
-    empty = structs.replace(TOLD, shards=nothing, manifest=WRONG)
-    assert isinstance(check(enveloped(REQUESTER, structs.replace(GENUINE, subject=(), predicate=empty))), Broken)
+    empty = structs.replace(TOLD, shards=nothing, manifest=Manifest(()).h1())
+    assert refusal(structs.replace(GENUINE, subject=(), predicate=empty)) == "there is no result in it"
 
 
 def test_a_vote_that_was_won_cannot_be_called_lost() -> None:
     lost = Outcome(kind="not_verified", hash="", groups=TOLD.shards[0].verdict.groups)
     told = why_shard(0, verdict=lost, manifest=None, source=None, reason="nobody agreed")
     assert told.startswith("shard 0: recounted, the vote is won by h1:")
+    lost = structs.replace(TOLD.shards[0].verdict, kind="not_verified")
+    assert "the vote is won by" in why_shard(0, verdict=lost, manifest=None, source=None, reason="nobody agreed")
 
 
 def test_a_vote_that_was_lost_cannot_be_called_won() -> None:
@@ -158,6 +161,39 @@ def test_files_of_a_shard_without_a_result_are_none_of_its() -> None:
     assert "shard 2" in told
 
 
+def test_files_of_a_shard_that_was_won_are_not_left_out() -> None:
+    subjects = tuple(subject for subject in GENUINE.subject if not subject.name.startswith("per_shard/1/"))
+    lines = tuple(Line(subject.digest.sha256, f"results/{subject.name}") for subject in subjects)
+    without = structs.replace(TOLD, manifest=Manifest(lines).h1())
+    assert "shard 1 that the receipt names" in refusal(structs.replace(GENUINE, subject=subjects, predicate=without))
+
+
+def test_of_a_file_and_a_folder_of_one_name_the_first_is_taken() -> None:
+    manifests = {
+        0: manifest_of_files({"outputs/x": b"file", "outputs/y/z": b"below"}),
+        1: manifest_of_files({"outputs/x/a": b"below", "outputs/y": b"file", "outputs/z": b"new"}),
+    }
+    made = combined(manifests)
+    assert {name: shard for name, (shard, _) in made.files.items()} == {
+        "outputs/x": 0,
+        "outputs/y/z": 0,
+        "outputs/z": 1,
+    }
+    assert made.differing == 2
+
+
+def test_contents_of_inline_files_are_in_no_receipt() -> None:
+    files = {"a": InlineFile(content=b"secret")}
+    job = spec.completed(structs.replace(TOLD.spec, inputs=(InlineInput(files=files, path="/inputs"),)))
+    assert "not complete" in why(spec=job, spec_sha256=spec.spec_hash(job))
+    job = spec.stripped(job)
+    assert isinstance(check(enveloped(REQUESTER, with_spec(job))), Holds)
+
+
+def with_spec(job: JobSpec) -> InTotoStatement:
+    return structs.replace(GENUINE, predicate=structs.replace(TOLD, spec=job, spec_sha256=spec.spec_hash(job)))
+
+
 def test_a_proposal_that_did_not_come_in_time_is_no_vote() -> None:
     late = many([("right", "right", "late"), AGREED], FILES[:2])
     checked = check(make(REQUESTER, late))
@@ -197,7 +233,7 @@ def test_every_file_of_every_shard_counts(results: Path, change: Any, problem: s
     assert problem in in_results(results)
 
 
-def combined(results: Path) -> Path:
+def with_combined(results: Path) -> Path:
     merged = {
         "stdout": b"one\ntwo\nfour\n",
         "stderr": b"e",
@@ -210,17 +246,17 @@ def combined(results: Path) -> Path:
 
 
 def test_what_is_made_of_all_shards_is_checked_to_be_that(results: Path) -> None:
-    assert isinstance(check(RECEIPT, combined(results)), Holds)
+    assert isinstance(check(RECEIPT, with_combined(results)), Holds)
 
 
 @pytest.mark.parametrize("name", ["stdout", "stderr", "outputs/a", "outputs/b/c", "outputs/more"])
 def test_anything_else_made_of_them_is_not(results: Path, name: str) -> None:
-    (combined(results) / COMBINED / name).write_bytes(b"something else")
+    (with_combined(results) / COMBINED / name).write_bytes(b"something else")
     assert f"combined_results/{name}" in in_results(results)
 
 
 def test_the_second_of_two_different_files_is_not_the_combined_one(results: Path) -> None:
-    (combined(results) / COMBINED / "outputs/a").write_bytes(b"other")
+    (with_combined(results) / COMBINED / "outputs/a").write_bytes(b"other")
     assert "'combined_results/outputs/a' is not the one that won" in in_results(results)
 
 
