@@ -2,69 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from contract.wasm_modules import Text, command, copied_to_stdout
 from doubles.kubo import Kubo
-from doubles.realnode import RealNode, real_node
-from e2e.traces import clean_environment
+from doubles.realnode import real_node
+from e2e.users import User
 
-QUORATE = Path(sys.executable).with_name("quorate")
-PATIENCE_S = 180
 HELLO = b"hello world\n"
 WAYS = ("by the RPC of Kubo", "by bitswap alone")
-
-
-@dataclass(frozen=True)
-class User:
-    """Somebody at a terminal, with a program that prints ``file.txt`` of its first input."""
-
-    home: Path
-
-    @property
-    def cat(self) -> Path:
-        """The program."""
-        text = Text()
-        path = self.home / "cat.wasm"
-        path.write_bytes(command(copied_to_stdout(text(b"file.txt")), text).data)
-        return path
-
-    def asks(self, node: RealNode, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """``quorate ARGUMENTS`` against the API of a node."""
-        return subprocess.run(
-            [QUORATE, *arguments],
-            env={**clean_environment(self.home), "QUORATE_API": node.ready["api_url"]},
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
-
-    def prints(self, node: RealNode, cid: str, at: str = "/inputs") -> bytes:
-        """What ``cat`` prints of the input, as it was downloaded."""
-        target = self.home / "results"
-        flags = ("--download", "--force", "--output-dir", str(target))
-        ran = self.asks(node, "wasm", "run", str(self.cat), "-v", f"{cid}:{at}", *flags)
-        assert ran.returncode == 0, ran.stderr
-        return (target / "stdout").read_bytes()
-
-    def is_refused(self, node: RealNode, cid: str) -> str:
-        """Why no node takes the job."""
-        ran = self.asks(node, "wasm", "run", str(self.cat), "-v", f"{cid}:/inputs", "--bid-timeout", "5s")
-        assert ran.returncode == 1, ran.stderr
-        return re.sub(r"\s+", " ", ran.stderr)
-
-
-@pytest.fixture
-def user(tmp_path: Path) -> User:
-    (tmp_path / "home").mkdir()
-    return User(tmp_path / "home")
 
 
 @pytest.fixture
