@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,12 @@ from node.storage.looking import THREADS_MAX, Looking
 
 SHORT_S = 0.2
 HANG_S = 60.0
+
+
+async def many(call: Callable[[], Awaitable[None]], count: int) -> None:
+    async with trio.open_nursery() as nursery:
+        for _ in range(count):
+            nursery.start_soon(call)
 
 
 @contextmanager
@@ -65,9 +71,7 @@ def test_when_all_threads_are_lost_the_next_who_looks_is_told_too(tmp_path: Path
 
         with trio.fail_after(HANG_S):
             for _ in range(2):
-                async with trio.open_nursery() as nursery:
-                    for _ in range(THREADS_MAX):
-                        nursery.start_soon(look)
+                await many(look, THREADS_MAX)
         assert len(told) == 2 * THREADS_MAX
 
     with hanging(tmp_path) as pipe:
