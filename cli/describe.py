@@ -12,7 +12,7 @@ from cli.outcome import ENDED, TROUBLED, counted, only_shard, outcome_of, reason
 from cli.output import short_peer
 from cli.quantities import shown_size
 from node.api.views import ExecutionView, JobView, ShardView
-from node.model import Input, JobSpec, UrlInput, shown
+from node.model import InlineInput, Input, JobSpec, UrlInput, shown
 
 _PEERS_SHOWN = 64
 _TROUBLED_SHOWN = 20
@@ -59,6 +59,8 @@ def _asked(job: JobView) -> Iterator[str]:
 
 
 def _input(ref: Input) -> str:
+    if isinstance(ref, InlineInput):
+        return f"files sent along ({', '.join(ref.files)})"
     size = f", {shown_size(ref.size)}" if isinstance(ref, UrlInput) and ref.size is not None else ""
     return f"{shown(ref)}{size}"
 

@@ -100,7 +100,8 @@ def _judged(checked: Checked, form: Form) -> Exit:
         told = {"holds": True, "verified": verified, "files": checked.files, "missing": predicate.missing}
         output.json_data({**told, "receipt": predicate})
     output.say(f"holds: the {checked.files} files are those of job {predicate.job}", "good")
-    unchecked = "not verified: each result is one node's word (verifier noop)"
+    whose = "the result is" if len(predicate.shards) == 1 else "each result is"
+    unchecked = f"not verified: {whose} one node's word (verifier noop)"
     output.say(f"  {_verdict(predicate) if verified else unchecked}")
     if predicate.missing:
         output.say(

@@ -13,9 +13,9 @@ from node.api.bodies import preferred_wait_s, small_body, while_there
 from node.api.services import api_of
 from node.api.shards import viewed
 from node.api.views import JobList, JobView, PlanView, summary_view
-from node.errors import TooMany
+from node.errors import NodeError, TooMany
 from node.journal.records import JobRecord
-from node.model import Plan
+from node.model import JobSpec, Plan
 
 RECEIPT_TYPE = "application/vnd.dsse.envelope.v1+json"
 
@@ -48,9 +48,11 @@ async def plan(request: Caller) -> PlanView:
     The inputs are listed by this node, as at a submission.
     """
     wanted = spec.parse(await small_body(request, limits.SPEC_BODY_BYTES_MAX))
-    found: Plan = ()
+    found: Plan | NodeError = ()
     async with while_there(request.receive):
-        found = await api_of(request).services.jobs.plan(request.auth, wanted)
+        found = await _planned(request, wanted)
+    if isinstance(found, NodeError):
+        raise found
     return PlanView(shards=found)
 
 
@@ -82,6 +84,14 @@ async def cancel(request: Caller, job: FromPath[str]) -> JobView:
 async def receipt(request: Caller, job: FromPath[str]) -> bytes:
     """The signed receipt, byte for byte: an in-toto Statement in a DSSE envelope."""
     return await api_of(request).services.jobs.receipt(request.auth, job)
+
+
+async def _planned(request: Caller, wanted: JobSpec) -> Plan | NodeError:
+    """An error as a value: a nursery would wrap it."""
+    try:
+        return await api_of(request).services.jobs.plan(request.auth, wanted)
+    except NodeError as error:
+        return error
 
 
 async def _awaited(request: Caller, record: JobRecord, seconds: float) -> JobRecord:

@@ -13,7 +13,7 @@ from nacl.signing import SigningKey
 
 from node import limits
 from node.api.admission import ListedKeys
-from node.errors import JournalError, TooMany
+from node.errors import InvalidSpec, JournalError, TooMany
 
 ALICE, BOB = SigningKey(b"a" * 32), SigningKey(b"b" * 32)
 
@@ -253,6 +253,16 @@ def test_a_plan_is_shown_and_nothing_is_submitted(tmp_path):
             assert (broken.status_code, broken.json()["path"]) == (422, "$.sharding")
             long = await http.post("/v1/plan", content=b" " * (limits.SPEC_BODY_BYTES_MAX + 1))
             assert long.status_code == 413
+
+    serving(tmp_path, scenario)
+
+
+def test_what_is_wrong_with_an_input_is_told_by_its_path(tmp_path):
+    async def scenario(node):
+        node.jobs.submit_error = InvalidSpec("$.inputs[0]", "apples cannot be used")
+        async with node.client() as http:
+            answer = await http.post("/v1/plan", json=SPEC)
+            assert (answer.status_code, answer.json()["path"]) == (422, "$.inputs[0]")
 
     serving(tmp_path, scenario)
 
