@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from node.storage.confirmed import CHECKS_AT_ONCE, Confirmed, fingerprint
 from node.storage.ipfs.cid import Cid
 from node.storage.ipfs.importer import cid_of
 from node.storage.ipfs.layout import PROFILES, V1_2025
+from node.storage.looking import Looking
 
 OTHER = Cid.of(b"other", 0x55)
 HANG_S = 60.0
@@ -208,17 +210,31 @@ def test_who_asks_for_the_same_meanwhile_waits_for_the_one_reading(tmp_path: Pat
     assert reads.count == once
 
 
-def test_cancelling_ends_the_reading_soon_and_the_next_who_asks_begins_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("offload", [Threads, lambda: Looking(HANG_S)], ids=["threads", "looking"])
+def test_cancelling_ends_the_reading_soon_and_the_next_who_asks_begins_anew(
+    tmp_path: Path, offload: Callable[[], Offload]
+) -> None:
     copy = tmp_path / "copy"
+    ended = threading.Event()
+
+    def checkpoint() -> None:
+        try:
+            trio.from_thread.check_cancelled()
+        except trio.Cancelled:
+            ended.set()
+            raise
+
     with copy.open("wb") as file:
         file.truncate(1 << 42)  # Longer than anybody waits.
 
     async def main() -> None:
-        confirmed = Confirmed(None, Threads())
+        confirmed = Confirmed(None, offload(), checkpoint)
         for _ in range(2):
+            ended.clear()
             with trio.move_on_after(0.2) as scope:
                 await confirmed.confirms(copy, OTHER)
             assert scope.cancelled_caught
+            assert await trio.to_thread.run_sync(ended.wait, HANG_S)
         os.truncate(copy, 5)
         copy.write_bytes(b"other")
         assert await confirmed.confirms(copy, OTHER)
