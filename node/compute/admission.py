@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from node import limits
 from node.compute.capacity import Need, need_of, refusal
-from node.errors import InvalidSpec, StorageError
+from node.errors import InvalidSpec, NoRoom, ResourceError
 from node.messages import Offer
 from node.model import DeclineCode, JobSpec, cut, shown
 from node.spec import completed
@@ -72,8 +72,12 @@ async def looked_up(spec: JobSpec, able: Abilities) -> int | Refusal:
             if not await able.storage.has(ref):
                 return Refusal("data", f"does not hold {shown(ref)}")
             to_fetch += await able.storage.to_fetch(ref)
-    except StorageError as error:
+    except NoRoom as error:
+        return Refusal("disk", cut(str(error)))
+    except ResourceError as error:
         return Refusal("data", cut(str(error)))
+    except OSError as error:  # This machine's trouble, wherever a driver met it: no file left to open, a broken disk.
+        return Refusal("internal", f"this node could not look for its data: {error.strerror}")
     return to_fetch
 
 

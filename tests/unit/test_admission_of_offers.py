@@ -9,7 +9,7 @@ import trio
 from node import limits
 from node.compute.admission import Abilities, Refusal, looked_up, refused_at_sight, refused_for_room
 from node.compute.capacity import Need
-from node.errors import StorageError
+from node.errors import DriverUnavailable, NoRoom, StorageError, Unconfirmed
 from node.messages import Offer
 from node.model import CidInput, Deal, JobSpec, Output, Resources, WasmEngine
 from node.storage.sources import Sources
@@ -114,6 +114,37 @@ def test_every_input_must_be_here():
 
 def test_data_that_cannot_be_used_is_declined_with_the_reason():
     assert data("a", storage=Shelf(a=-1)) == ("data", "it is broken")
+
+
+class Trouble:
+    """A storage that has everything, and no good answer to how much of it is missing."""
+
+    name = "trouble"
+
+    def __init__(self, error):
+        self._error = error
+
+    async def has(self, ref):
+        return True
+
+    async def to_fetch(self, ref):
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (NoRoom("the cache is full"), ("disk", "the cache is full")),
+        (DriverUnavailable("no daemon"), ("data", "no daemon")),
+        (Unconfirmed("the bytes are others"), ("data", "the bytes are others")),
+        (
+            OSError(24, "Too many open files"),
+            ("internal", "this node could not look for its data: Too many open files"),
+        ),
+    ],
+)
+def test_whatever_trouble_a_driver_has_is_a_declined_offer(error, answer):
+    assert data("a", storage=Trouble(error)) == answer
 
 
 def test_all_that_has_to_be_fetched_must_fit_beside_the_results():
