@@ -162,7 +162,7 @@ def awaited(client: Client, job: JobView, seconds: float | None, *, quiet: bool 
     short = output.short_job(job.id)
     troubled = (lambda _: None) if quiet else output.say
     try:
-        with watching(JobWatch(), quiet=quiet) as show:
+        with watching(JobWatch(shards=job.shards), quiet=quiet) as show:
             for event in follow(client, job.id, Patience.of(seconds), troubled):
                 show(event)
             ended = client.job(job.id)

@@ -39,10 +39,11 @@ _PHASES = {"submitted": "waiting for bids", "kept": "results kept"}
 
 
 class JobWatch:
-    """What is known of each node's part in a job. ``names``: how to call peers, by peer id."""
+    """What is known of each node's part in a job of so many shards. ``names``: how to call peers, by peer id."""
 
-    def __init__(self, names: Mapping[str, str] | None = None) -> None:
+    def __init__(self, names: Mapping[str, str] | None = None, shards: int = 1) -> None:
         self._names = dict(names or {})
+        self._shards = shards
         self._began: datetime | None = None
         self.rows: dict[str, dict[str, str]] = {peer: {} for peer in self._names}
         self.phase = "submitted"
@@ -53,7 +54,7 @@ class JobWatch:
         self._began = self._began or _instant(event)
         if event.kind == "drawn":
             self.phase = "running"
-        elif event.shard is not None and event.peer is None:
+        elif self._of(event) is not None and event.peer is None:
             self._voted += event.kind == "verdict"
             self.phase = f"running: {self._voted} votes are over; shard {event.shard}: {event.text}"
         elif event.peer is None:
@@ -97,8 +98,10 @@ class JobWatch:
 
     def line(self, event: EventView) -> str:
         """One event as a line, after ``saw``."""
-        who = self.name(event.peer) if event.peer else "job" if event.shard is None else f"shard {event.shard}"
-        words = [f"{self._seconds(event):7.3f} s", who]
+        shard = self._of(event)
+        words = [f"{self._seconds(event):7.3f} s", *([] if shard is None else [f"shard {shard}"])]
+        if event.peer or shard is None:
+            words.append(self.name(event.peer) if event.peer else "job")
         return "  ".join([*words, event.kind.replace("_", " "), event.text]).rstrip()
 
     def table(self) -> Table:
@@ -112,6 +115,10 @@ class JobWatch:
             cells = (Text(output.clean(row.get(step, "")), style=_style(row.get(step, ""))) for step in STEPS)
             shown.add_row(Text(self.name(peer)), *cells)
         return shown
+
+    def _of(self, event: EventView) -> int | None:
+        """Which shard, where there are several."""
+        return event.shard if self._shards > 1 else None
 
     def _seconds(self, event: EventView) -> float:
         return (_instant(event) - (self._began or _instant(event))).total_seconds()

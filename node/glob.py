@@ -179,6 +179,7 @@ class _Reader:
         """Every pattern that the text stands for. Raises BadPattern."""
         begun: list[tuple[list[list[_Token]], list[list[_Token]]]] = []  # what stands before each {, and its branches
         now: list[list[_Token]] = [[]]
+        work = 0
         while self._at < len(self._text):
             char = self._next()
             if char == "{":
@@ -196,10 +197,11 @@ class _Reader:
                 token = self._token(char)
                 for tokens in now:
                     tokens.append(token)
+            work += len(now)
+            if work > TOKENS_MAX:
+                raise BadPattern("its alternatives are too long, written out; use fewer {}")
         if begun:
             raise BadPattern("a { without its }; write \\{ for the character")
-        if sum(map(len, now)) > TOKENS_MAX:
-            raise BadPattern("its alternatives are too long, written out; use fewer {}")
         return now
 
     def _next(self) -> str:

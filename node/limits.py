@@ -68,6 +68,7 @@ SPEC_BODY_BYTES_MAX = (
     SPEC_BYTES_MAX + INLINE_INPUT_BYTES * 4 // 3 + 64 * KiB
 )  # In base64. A longer body is refused (413).
 DRAFT_S = 150.0  # Pinning URLs and listing inputs at submission; a job that takes longer is refused.
+DRAFTS_PER_CLIENT = 64  # Submissions whose inputs are looked at; further ones are refused (429).
 LISTED_MAX = 500_000  # Files and folders of all inputs of a job with sharding. Refused at submission.
 ATOMS_MAX = 100_000  # Paths that a sharding pattern matches. Refused at submission.
 SHARDS_MAX = 10_000  # Refused at submission.

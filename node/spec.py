@@ -15,18 +15,19 @@ import msgspec
 from node import limits
 from node.errors import InvalidSpec
 from node.model import RESULT_NAMES, Deal, InlineFile, InlineInput, Input, JobSpec, Output, Plan, Sha256
-from node.spec_data import check_inputs, check_path, check_publisher, check_sharding, short
+from node.spec_data import check_inputs, check_path, check_pattern, check_publisher, check_sharding, short
 
 _DECODER: msgspec.json.Decoder[JobSpec] = msgspec.json.Decoder(JobSpec)
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
 def parse(body: bytes) -> JobSpec:
-    """JSON to a complete spec. Raises InvalidSpec."""
+    """A client's JSON to a complete spec. Raises InvalidSpec."""
     if len(body) > limits.SPEC_BODY_BYTES_MAX:
         raise InvalidSpec("$", f"expected at most {limits.SPEC_BODY_BYTES_MAX} bytes of JSON, got {len(body)}")
     try:
         spec = completed(_DECODER.decode(body))
+        check_pattern(spec)
     except msgspec.ValidationError as error:
         problem, path = _located(str(error))
         raise InvalidSpec(path, problem) from error

@@ -6,7 +6,9 @@ which paths a pattern selects (``node.requester.plan``), what becomes of the job
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections import Counter
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,7 +17,7 @@ import trio
 
 from node import limits
 from node.ambient import Offload
-from node.errors import InvalidSpec, ResourceError
+from node.errors import InvalidSpec, ResourceError, TooMany
 from node.model import ClientId, Input, JobSpec, Plan, Sha256, cut, shown
 from node.requester.plan import shards_of
 from node.spec import contents, stripped
@@ -50,17 +52,29 @@ class Drafting:
         self._storage = storage
         self._offload = offload
         self._turns = Turns(DRAFTED_AT_ONCE)
+        self._under_way: Counter[ClientId] = Counter()
 
     async def draft(self, client: ClientId, spec: JobSpec) -> Draft:
-        """Raises InvalidSpec that names the input which cannot be pinned or listed, or what sharding lacks."""
+        """Raises InvalidSpec that names the input which cannot be pinned or listed, or what sharding lacks; TooMany."""
         held = contents(spec)
         short = stripped(spec)
         if not self._asks_storage(short):
             return Draft(spec=short, contents=held, plan=None)
-        async with self._turns.one(client):
-            with trio.move_on_after(limits.DRAFT_S):
+        with trio.move_on_after(limits.DRAFT_S), self._one_of(client):
+            async with self._turns.one(client):
                 return await self._asked(short, held)
         raise InvalidSpec("$.inputs", f"this node could not look at all inputs within {limits.DRAFT_S:.0f} s")
+
+    @contextmanager
+    def _one_of(self, client: ClientId) -> Iterator[None]:
+        if self._under_way[client] >= limits.DRAFTS_PER_CLIENT:
+            raise TooMany(f"the inputs of {limits.DRAFTS_PER_CLIENT} jobs of yours are being looked at; wait for some")
+        self._under_way[client] += 1
+        try:
+            yield
+        finally:
+            self._under_way[client] -= 1
+            self._under_way += Counter()  # forgets zeros
 
     def _asks_storage(self, spec: JobSpec) -> bool:
         return spec.sharding is not None or any(map(self._storage.changes, spec.inputs))

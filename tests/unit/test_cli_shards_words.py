@@ -88,12 +88,22 @@ def test_which_source_served_each_input_is_told() -> None:
 
 
 def test_the_table_counts_votes_of_shards() -> None:
-    watch = JobWatch()
+    watch = JobWatch(shards=SHARDS)
     for seq in range(1, 4):
         watch.saw(msgspec.structs.replace(event(seq, "verdict", text="verified"), shard=seq))
 
     assert "3 votes are over" in shown(watch)
-    assert watch.line(msgspec.structs.replace(event(3, "verdict"), shard=7)).split()[2:4] == ["shard", "7"]
+    assert watch.line(msgspec.structs.replace(event(3, "verdict"), shard=7)).split()[2:] == ["shard", "7", "verdict"]
+    failed = msgspec.structs.replace(event(3, "execution_failed", "peerA", "trap"), shard=7)
+    assert watch.line(failed).split()[2:5] == ["shard", "7", "peerA"]
+
+
+def test_the_one_shard_of_a_job_is_not_numbered() -> None:
+    watch = JobWatch()
+    watch.saw(msgspec.structs.replace(event(1, "verdict", text="verified"), shard=0))
+
+    assert watch.phase == "verified"
+    assert watch.line(msgspec.structs.replace(event(3, "verdict"), shard=0)).split()[2:] == ["job", "verdict"]
 
 
 @pytest.mark.parametrize("state", ["completed", "failed"])

@@ -13,7 +13,7 @@ from unit.test_spec import body
 
 from node import limits
 from node.ambient import inline
-from node.errors import InvalidSpec, StorageError
+from node.errors import InvalidSpec, StorageError, TooMany
 from node.model import CidInput, ClientId, Deal, UrlInput
 from node.requester.drafting import Drafting
 from node.spec import parse
@@ -90,7 +90,7 @@ def drafted(shelf, *specs, clients=(ALICE,)):
     async def one(number):
         try:
             answers[number] = await drafting.draft(clients[number % len(clients)], specs[number])
-        except InvalidSpec as error:
+        except (InvalidSpec, TooMany) as error:
             answers[number] = error
 
     async def main():
@@ -184,6 +184,15 @@ def test_a_client_with_many_submissions_does_not_hold_up_another():
     drafts = drafted(shelf, *[wanted] * 40, clients=[ALICE] * 39 + [BOB])
     assert all(draft.plan == (("/inputs/1",),) for draft in drafts)
     assert shelf.most == 4
+
+
+def test_submissions_that_wait_have_a_limit_for_each_client():
+    shelf = Shelf(apples=["1"])
+    wanted = spec(cid("apples"), pattern="*")
+    count = limits.DRAFTS_PER_CLIENT + 2
+    drafts = drafted(shelf, *[wanted] * count, clients=[ALICE] * (count - 1) + [BOB])
+    assert sum(isinstance(draft, TooMany) for draft in drafts) == 1
+    assert not isinstance(drafts[-1], TooMany)
 
 
 def test_what_the_spec_is_called_includes_what_was_pinned():
