@@ -86,7 +86,7 @@ class FilecoinUnsealed:
             raise StorageError(f"the unsealed path of {cid!r} cannot be made: {error}") from error
         path = os.path.normpath(rendered)
         if not path.startswith(self._prefix + "/") or ".." in rendered.split("/"):
-            raise StorageError(f"{cid!r} leads out of {self._prefix}")
+            raise StorageError(f"{cid!r} leads out of the folder of copies")
         return Path(path)
 
     async def has(self, ref: CidInput) -> bool:
@@ -99,7 +99,6 @@ class FilecoinUnsealed:
 
     async def to_fetch(self, ref: CidInput) -> int:
         """See Storage: nothing is fetched."""
-        self.path_of(_parts(ref)[0])
         return 0
 
     async def list(self, ref: CidInput) -> tuple[Entry, ...]:
@@ -124,9 +123,12 @@ class FilecoinUnsealed:
         return whole.joinpath(*_parts(ref)[1])
 
     async def _whole(self, ref: CidInput) -> Path | None:
-        """Where the copy of the whole CID lies, if what is named is in it."""
-        name, below = _parts(ref)
-        path = self.path_of(name)
+        """Where the copy of the whole CID lies, if what is named is in it; under what is no path nothing does."""
+        try:
+            name, below = _parts(ref)
+            path = self.path_of(name)
+        except StorageError:
+            return None
         with _said_of(ref):
             return await self._offload(_found, path, below, self._never)
 
