@@ -224,9 +224,8 @@ class Draw(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     bidders: tuple[PeerName, ...]  # sorted
-    holders: tuple[PeerName, ...] = ()  # sorted, some of the bidders; none when ``Deal.holders_first`` is false
+    holders: tuple[PeerName, ...]  # sorted, some of the bidders; none when ``Deal.holders_first`` is false
     salt: Hex64
-    chosen: tuple[PeerName, ...]  # in the order of the draw
 
 
 def shown(ref: Input) -> str:

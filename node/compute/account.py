@@ -6,7 +6,8 @@ requester's session for as long as something of it is still being cleared up.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from node import limits
@@ -17,6 +18,14 @@ _SPEC_BYTES = 1 * limits.KiB  # What any spec takes in memory,
 _ITEM_BYTES = 64  # and each argument, variable, input or output of it, before its text.
 
 
+@dataclass(slots=True, eq=False)
+class Taken:
+    """An offer that was taken up, for as long as anything of it is here."""
+
+    offer: Offer
+    heard_at: float = 0.0  # trio's clock: the requester's last word about this job
+
+
 @dataclass(slots=True)
 class Account:
     """One requester's. ``session`` counts its sessions: what was begun in an earlier one means nothing any more."""
@@ -24,53 +33,75 @@ class Account:
     session: int = 0
     considering: int = 0  # offers that are being looked at
     executions: int = 0  # until nothing of them is left here
-    execution_bytes: int = 0  # of their specs
-    _offers: OrderedDict[JobId, Offer] = field(default_factory=OrderedDict)
+    execution_bytes: int = 0  # of their specs, each once however many run it, and of their paths
+    _bids: OrderedDict[JobId, Offer] = field(default_factory=OrderedDict)  # not taken up yet
+    _taken: OrderedDict[JobId, Taken] = field(default_factory=OrderedDict)
     _offer_bytes: int = 0
+    _running: Counter[int] = field(default_factory=Counter)  # executions of an offer, by its identity
 
     @property
     def is_unused(self) -> bool:
         """Whether there is nothing to remember."""
-        return not (self._offers or self.considering or self.executions)
+        return not (self._bids or self._taken or self.considering or self.executions)
 
     def bid_on(self, offer: Offer) -> None:
-        """Remember an offer until it is taken up; the oldest ones that were not make room for it."""
-        self.take(JobId(offer.job))
-        self._offers[JobId(offer.job)] = offer
+        """Remember an offer until it is over; the oldest ones that were not taken up make room for it, then others."""
+        self.forget(JobId(offer.job))
+        self._bids[JobId(offer.job)] = offer
         self._offer_bytes += weight(offer.spec)
-        while self._offer_bytes > limits.OFFER_BYTES_PER_REQUESTER and len(self._offers) > 1:
-            self.take(next(iter(self._offers)))
+        while self._offer_bytes > limits.OFFER_BYTES_PER_REQUESTER and len(self._bids) + len(self._taken) > 1:
+            self.forget(next(iter(self._bids if len(self._bids) > 1 else self._taken)))
 
-    def take(self, job: JobId) -> Offer | None:
-        """The offer, once: it is accepted, or over."""
-        offer = self._offers.pop(job, None)
+    def take(self, job: JobId) -> Taken | None:
+        """The offer, again and again, because a job may have many shards."""
+        offer = self._bids.pop(job, None)
+        if offer is not None:
+            self._taken[job] = Taken(offer)
+        return self._taken.get(job)
+
+    def forget(self, job: JobId) -> None:
+        """The offer is over; what runs of it goes on."""
+        offer, taken = self._bids.pop(job, None), self._taken.pop(job, None)
+        if taken is not None:
+            offer = taken.offer
         if offer is not None:
             self._offer_bytes -= weight(offer.spec)
-        return offer
 
     def leave(self) -> None:
         """Its session is over, and with it every offer."""
         self.session += 1
-        self._offers.clear()
+        self._bids.clear()
+        self._taken.clear()
         self._offer_bytes = 0
 
-    def refusal(self, spec: JobSpec) -> str | None:
+    def refusal(self, offer: Offer, paths_bytes: int = 0) -> str | None:
         """Why no further execution of this requester may begin; None when it may."""
         if self.executions >= limits.EXECUTIONS_PER_REQUESTER:
             return f"{self.executions} executions of yours are here already"
-        if self.execution_bytes + weight(spec) > limits.OFFER_BYTES_PER_REQUESTER:
+        spec_bytes = 0 if self._running[id(offer)] else weight(offer.spec)
+        if self.execution_bytes + spec_bytes + paths_bytes > limits.OFFER_BYTES_PER_REQUESTER:
             return f"{self.executions} executions of yours are here already, with large specs"
         return None
 
-    def begin(self, spec: JobSpec) -> None:
-        """One more execution."""
+    def begin(self, offer: Offer, paths_bytes: int = 0) -> None:
+        """One more execution; it holds on to its offer."""
         self.executions += 1
-        self.execution_bytes += weight(spec)
+        self._running[id(offer)] += 1
+        self.execution_bytes += paths_bytes + (weight(offer.spec) if self._running[id(offer)] == 1 else 0)
 
-    def end(self, spec: JobSpec) -> None:
+    def end(self, offer: Offer, paths_bytes: int = 0) -> None:
         """Nothing of an execution is left."""
         self.executions -= 1
-        self.execution_bytes -= weight(spec)
+        self._running[id(offer)] -= 1
+        self.execution_bytes -= paths_bytes
+        if not self._running[id(offer)]:
+            del self._running[id(offer)]
+            self.execution_bytes -= weight(offer.spec)
+
+
+def paths_weight(paths: Sequence[str] | None) -> int:
+    """About the bytes of memory that the paths of a shard take."""
+    return 0 if paths is None else sum(map(len, paths)) + _ITEM_BYTES * len(paths)
 
 
 def weight(spec: JobSpec) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from node import limits
 from node.config import Capacity
 from node.model import ExecutionId, Resources
 
@@ -55,11 +56,18 @@ def refusal(need: Need, limit: Need) -> str | None:
     return None
 
 
+def slots(need: Need, total: Need) -> int:
+    """How many executions of one job to have under way: as many as fit when there is nothing else, but not too many."""
+    fit = min(total.cpu_m // need.cpu_m, total.memory_bytes // need.memory_bytes, total.disk_bytes // need.disk_bytes)
+    return max(1, min(limits.SLOTS_MAX, fit))
+
+
 class Ledger:
     """Who has what, and who waits."""
 
     def __init__(self, capacity: Capacity) -> None:
-        self._left = Need(round(capacity.total_cpu * 1000), capacity.total_memory_bytes, capacity.total_disk_bytes)
+        self.total = Need(round(capacity.total_cpu * 1000), capacity.total_memory_bytes, capacity.total_disk_bytes)
+        self._left = self.total
         self._taken: dict[ExecutionId, Need] = {}
         self._waiting: dict[ExecutionId, Need] = {}
 

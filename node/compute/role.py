@@ -15,9 +15,9 @@ import trio
 from node import limits
 from node.alarms import Alarms
 from node.ambient import Ambient
-from node.compute.account import Account
+from node.compute.account import Account, paths_weight
 from node.compute.admission import Abilities, Refusal, looked_up, refused_at_sight, refused_for_room
-from node.compute.capacity import Ledger, need_of
+from node.compute.capacity import Ledger, need_of, slots
 from node.compute.run import Bench, Execution, run
 from node.errors import BlobRefused
 from node.messages import (
@@ -95,8 +95,8 @@ class Compute:
         match message:
             case Offer():
                 self._offered(sender, message)
-            case Accept(job, shard, execution):
-                self._accepted(sender, JobId(job), shard, ExecutionId(execution))
+            case Accept():
+                self._accepted(sender, message)
             case BidRejected(job):
                 self._rejected(sender, JobId(job))
             case HandOver(execution):
@@ -104,6 +104,7 @@ class Compute:
             case Release(execution):
                 given = self._of(sender, ExecutionId(execution))
                 if given is not None:
+                    given.taken.heard_at = trio.current_time()
                     self._release(given)
 
     async def blob(self, sender: PeerId, request: ManifestWanted | FileWanted) -> Blob:
@@ -154,40 +155,43 @@ class Compute:
         if refused is not None:
             self._decline(sender, offer, refused)
         else:
-            self._bid(sender, offer)
+            self._bid(sender, offer, holds=bool(offer.spec.inputs) and found == 0)
 
     def _decline(self, sender: PeerId, offer: Offer, refused: Refusal) -> None:
         log.info("declined", extra={"job": offer.job, "requester": sender, "reason": refused.reason})
         self._transport.send(sender, Decline(offer.job, refused.code, refused.reason))
 
-    def _bid(self, sender: PeerId, offer: Offer) -> None:
+    def _bid(self, sender: PeerId, offer: Offer, *, holds: bool) -> None:
         self._account(sender).bid_on(offer)
         log.info("bid", extra={"job": offer.job, "requester": sender})
-        self._transport.send(sender, Bid(offer.job))
+        self._transport.send(sender, Bid(offer.job, slots(need_of(offer.spec.resources), self._ledger.total), holds))
 
     def _rejected(self, sender: PeerId, job: JobId) -> None:
         account = self._accounts.get(sender)
         if account is not None:
-            account.take(job)
+            account.forget(job)
             self._forget_unused(sender, account)
 
     # Executions --------------------------------------------------------------------------------
 
-    def _accepted(self, sender: PeerId, job: JobId, shard: int, execution: ExecutionId) -> None:
+    def _accepted(self, sender: PeerId, accept: Accept) -> None:
+        execution = ExecutionId(accept.execution)
+        if execution in self._given:
+            return
         account = self._accounts.get(sender)
-        offer = None if account is None else account.take(job)
-        if account is None or offer is None or execution in self._given:
-            return  # A repeated accept finds nothing to start.
-        full = account.refusal(offer.spec)
+        taken = None if account is None else account.take(JobId(accept.job))
+        if account is None or taken is None:
+            self._transport.send(sender, Failed(execution, "full", "this node has no offer of that job (any more)"))
+            return
+        full = account.refusal(taken.offer, paths_weight(accept.paths))
         if full is not None:
             self._transport.send(sender, Failed(execution, "full", full))
-            self._forget_unused(sender, account)
             return
-        account.begin(offer.spec)
-        vote_by = trio.current_time() + offer.spec.timeout_s + limits.REPLY_S
-        given = Execution(execution, sender, account, shard, offer, vote_by)
+        account.begin(taken.offer, paths_weight(accept.paths))
+        taken.heard_at = trio.current_time()
+        given = Execution(execution, sender, account, taken, accept.shard, accept.paths)
         self._given[execution] = given
-        if self._ledger.ask(execution, need_of(offer.spec.resources)):
+        if self._ledger.ask(execution, need_of(given.spec.resources)):
             given.room.set()
         self._begin(partial(self._work_on, given))
 
@@ -199,13 +203,20 @@ class Compute:
             assert given.results is not None
             given.state = "proposed"
             self._start(self._ledger.keep_disk(given.execution, given.results.disk_bytes))
-            kept_s = max(0.0, given.vote_by - trio.current_time()) + limits.RESULTS_KEPT_S
-            given.expiry = self._alarms.after(kept_s, partial(self._release, given))
+            self._keep(given)
             self._tell(given, answer)
             return
         if isinstance(answer, Failed) and given.state != "released":
             self._tell(given, answer)
         await self._clear(given)
+
+    def _keep(self, given: Execution) -> None:
+        """For as long as its requester says anything about the job, and a while longer."""
+        left_s = given.kept_until - trio.current_time()
+        if left_s > 0:
+            given.expiry = self._alarms.after(left_s, partial(self._keep, given))
+        else:
+            self._release(given)
 
     def _started(self, given: Execution, sources: tuple[str, ...]) -> None:
         self._transport.send(given.requester, Started(given.execution, sources))
@@ -217,6 +228,8 @@ class Compute:
 
     def _hand_over(self, sender: PeerId, execution: ExecutionId) -> None:
         given = self._of(sender, execution)
+        if given is not None:
+            given.taken.heard_at = trio.current_time()
         if given is None or given.results is None:
             self._transport.send(sender, NoResults(execution, "this node no longer has the results"))
         elif given.state == "proposed":  # Once: a repeated one would have us send it all again.
@@ -239,7 +252,7 @@ class Compute:
         self._ledger.withdraw(given.execution)
         await self._bench.clear(given.execution)
         del self._given[given.execution]
-        given.account.end(given.spec)
+        given.account.end(given.taken.offer, paths_weight(given.paths))
         self._forget_unused(given.requester, given.account)
         self._start(self._ledger.give_back(given.execution))
 

@@ -19,13 +19,14 @@ import trio
 from node import limits
 from node.alarms import Alarm
 from node.ambient import Ambient
-from node.compute.account import Account
+from node.compute.account import Account, Taken
 from node.compute.kept import Kept, kept
 from node.compute.modules import ModuleFetcher
+from node.compute.parts import mounted, parts_of
 from node.errors import DriverUnavailable, ExecutionFailed, NoRoom, OperatorError, StorageError
 from node.executor.base import Executor, Mount, RunLimits, Task
 from node.identity import Identity
-from node.messages import Failed, Offer, Proposed
+from node.messages import Failed, Proposed
 from node.model import EXIT_CODE, DirHash, ExecutionId, FailureCode, JobId, JobSpec, PeerId, cut
 from node.removal import remove
 from node.room import need_room
@@ -46,9 +47,9 @@ class Execution:
     execution: ExecutionId
     requester: PeerId
     account: Account
+    taken: Taken
     shard: int
-    offer: Offer
-    vote_by: float  # trio's clock; when its requester will have closed the vote
+    paths: tuple[str, ...] | None  # what it sees of the inputs; None: all
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     room: trio.Event = field(default_factory=trio.Event)
     state: Literal["running", "proposed", "won", "released"] = "running"
@@ -58,17 +59,22 @@ class Execution:
     @property
     def spec(self) -> JobSpec:
         """What to run."""
-        return self.offer.spec
+        return self.taken.offer.spec
+
+    @property
+    def kept_until(self) -> float:
+        """Trio's clock: when nobody will ask for its results any more, unless the requester says more of the job."""
+        return self.taken.heard_at + self.spec.timeout_s + limits.REPLY_S + limits.RESULTS_KEPT_S
 
     @property
     def job(self) -> JobId:
         """What it is a run of."""
-        return JobId(self.offer.job)
+        return JobId(self.taken.offer.job)
 
     @property
     def tenant(self) -> str:
         """Whose it is: a requester, and one of its clients."""
-        return f"{self.requester}/{self.offer.client}"
+        return f"{self.requester}/{self.taken.offer.client}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,11 +111,7 @@ class Bench:
             await self.ambient.offload(_remove, self.folder(execution), self.list_of(execution))
 
 
-Begun = Callable[[tuple[str, ...]], None]
-"""Told when the workload starts: which driver served each input."""
-
-
-async def run(bench: Bench, given: Execution, started: Begun) -> Proposed | Failed:
+async def run(bench: Bench, given: Execution, started: Callable[[tuple[str, ...]], None]) -> Proposed | Failed:
     """The answer to the requester: a sealed proposal, or why there is none. Leaves the results for the hand-over."""
     try:
         with trio.fail_after(given.spec.timeout_s):
@@ -131,23 +133,40 @@ async def run(bench: Bench, given: Execution, started: Begun) -> Proposed | Fail
     return Proposed(given.execution, _sealed(bench, given, results.hash))
 
 
-async def _results(bench: Bench, given: Execution, started: Begun) -> Kept:
+async def _results(bench: Bench, given: Execution, started: Callable[[tuple[str, ...]], None]) -> Kept:
     spec, folder = given.spec, bench.folder(given.execution)
     async with AsyncExitStack() as prepared:
         prepared.enter_context(bench.modules.held(spec.engine))
         module = await bench.ambient.offload(_begun, bench, given)
         if module is None:
             module = await bench.modules.fetched(given.requester, spec.engine)
-        mounts, sources = [], []
-        for ref in spec.inputs:
-            here = await prepared.enter_async_context(bench.storage.prepared(ref, given.requester))
-            mounts.append(Mount(here.path, ref.path))
-            sources.append(here.source)
-        started(tuple(sources))
-        task = _task(given, module, tuple(mounts))
+        mounts, sources = await _inputs(bench, given, prepared)
+        started(sources)
+        task = _task(given, module, mounts)
         exit_code = await bench.engines[_engine_name(spec)].run(task, folder)
     async with bench.hashing.one(given.tenant):
         return await bench.ambient.offload(_hashed, bench, given, exit_code)
+
+
+async def _inputs(
+    bench: Bench, given: Execution, prepared: AsyncExitStack
+) -> tuple[tuple[Mount, ...], tuple[str, ...]]:
+    """What the run sees, and from which driver each input is; one of which it sees nothing is not prepared."""
+    inputs, offload = given.spec.inputs, bench.ambient.offload
+    parts = None if given.paths is None else await offload(parts_of, [ref.path for ref in inputs], given.paths)
+    mounts: list[Mount] = []
+    sources = []
+    for index, ref in enumerate(inputs):
+        if parts is not None and index not in parts:
+            sources.append("")
+            continue
+        here = await prepared.enter_async_context(bench.storage.prepared(ref, given.requester))
+        sources.append(here.source)
+        if parts is None:
+            mounts.append(Mount(here.path, ref.path))
+        else:
+            mounts.extend(await offload(mounted, here.path, ref.path, parts[index]))
+    return tuple(mounts), tuple(sources)
 
 
 def _engine_name(spec: JobSpec) -> str:

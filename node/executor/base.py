@@ -23,10 +23,14 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A folder or file of this machine, shown to the workload read-only at ``guest``."""
+    """A folder or file of this machine, shown to the workload read-only at ``guest``.
+
+    ``within``: a guest folder above it that shows this and other mounts within it, and nothing else.
+    """
 
     host: Path
     guest: str
+    within: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

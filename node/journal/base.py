@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import trio
 
-from node.journal.records import JobEvent, JobRecord
-from node.model import ClientId, JobId, Sha256
+from node.journal.records import JobEvent, JobRecord, ShardRecord
+from node.model import ClientId, JobId, Plan, Sha256
 
 
 @dataclass(frozen=True, slots=True)
 class SaveJob:
-    """Replace the job's snapshot, append its events, keep its receipt if there is one: in one transaction."""
+    """Replace the job's record and these of its shards, append its events; keep its plan and its receipt if given."""
 
     record: JobRecord
     events: tuple[JobEvent, ...] = ()
     receipt: bytes | None = None
+    shards: tuple[ShardRecord, ...] = ()
+    plan: Plan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaveShards:
+    """Replace the records of some shards and append events; the job's own record stays as it is."""
+
+    job: JobId
+    shards: tuple[ShardRecord, ...]
+    events: tuple[JobEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,7 @@ class ForgetResults:
     job: JobId
 
 
-Entry = SaveJob | SaveModule | ForgetResults
+Entry = SaveJob | SaveShards | SaveModule | ForgetResults
 
 
 class Journal(Protocol):
@@ -60,6 +71,20 @@ class Journal(Protocol):
 
     def unfinished(self) -> tuple[JobRecord, ...]:
         """Jobs of any client that have not ended. Blocking."""
+
+    def shards(
+        self, job: JobId, *, after: int = -1, limit: int, states: Collection[str] = ()
+    ) -> tuple[ShardRecord, ...]:
+        """Records of shards with a number > ``after``, in order, at most ``limit``. Blocking.
+
+        ``states``: only those, if any are named. A shard that never began has no record.
+        """
+
+    def shards_begun(self, job: JobId) -> frozenset[int]:
+        """The shards that have a record. Blocking."""
+
+    def plan(self, job: JobId) -> Plan | None:
+        """What each shard sees; None for a job without sharding. Blocking."""
 
     def events(self, job: JobId, after: int = 0) -> tuple[JobEvent, ...]:
         """A job's history from ``seq`` > ``after`` on. Blocking."""

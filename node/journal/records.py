@@ -40,6 +40,7 @@ EventKind = Literal[
     "verdict",
     "liar",
     "kept",
+    "shard_failed",
     "ended",
 ]
 
@@ -90,14 +91,12 @@ class VerdictRecord(_Record, frozen=True, kw_only=True):
 
 
 class ResultsRecord(_Record, frozen=True, kw_only=True):
-    """What is kept."""
+    """What is kept of a job."""
 
-    hash: str
+    hash: str  # ``h1:…`` of all files by their names in the vault: ``stdout``, or ``per_shard/<shard>/stdout``
     files: int
     bytes: int
-    peer: PeerId  # who handed it over
     folder: str  # relative to the vault
-    exit_code: int | None = None
 
 
 class ShardResults(_Record, frozen=True, kw_only=True):
@@ -129,7 +128,7 @@ class ShardRecord(_Record, frozen=True, kw_only=True):
 
 
 class Tally(_Record, frozen=True, kw_only=True):
-    """How many shards of a job are in which state."""
+    """How many shards of a job are in which state; each field is a ``ShardState``."""
 
     waiting: int = 0
     running: int = 0
@@ -168,8 +167,6 @@ class JobRecord(_Record, frozen=True, kw_only=True):
     state: JobState = "bidding"
     answers: tuple[Answer, ...] = ()  # in the order they came
     draw: Draw | None = None
-    executions: tuple[ExecutionRecord, ...] = ()
-    verdict: VerdictRecord | None = None
     failure: Failure | None = None
     results: ResultsRecord | None = None
     reason: str = ""  # why it is not completed, in a line

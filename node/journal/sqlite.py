@@ -8,8 +8,9 @@ reader call opens its own (0.1 ms), so a slow reader never delays a commit.
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
@@ -17,11 +18,11 @@ import msgspec
 
 from node import limits
 from node.errors import JournalError
-from node.journal.base import Entry, ForgetResults, SaveJob, SaveModule
-from node.journal.records import JobEvent, JobRecord
-from node.model import ClientId, JobId, Sha256
+from node.journal.base import Entry, ForgetResults, SaveJob, SaveModule, SaveShards
+from node.journal.records import JobEvent, JobRecord, ShardRecord
+from node.model import ClientId, JobId, Plan, Sha256
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _BUSY_S = 10.0
 _SCHEMA = """
 CREATE TABLE job (
@@ -29,6 +30,11 @@ CREATE TABLE job (
 ) WITHOUT ROWID;
 CREATE INDEX job_by_client ON job (client, submitted_at);
 CREATE INDEX job_unfinished ON job (ended) WHERE ended = 0;
+CREATE TABLE shard (
+    job TEXT NOT NULL, shard INTEGER NOT NULL, state TEXT NOT NULL, record BLOB NOT NULL, PRIMARY KEY (job, shard)
+) WITHOUT ROWID;
+CREATE INDEX shard_by_state ON shard (job, state, shard);
+CREATE TABLE plan (job TEXT PRIMARY KEY, plan BLOB NOT NULL);
 CREATE TABLE event (job TEXT NOT NULL, seq INTEGER NOT NULL, event BLOB NOT NULL, PRIMARY KEY (job, seq)) WITHOUT ROWID;
 CREATE TABLE receipt (job TEXT PRIMARY KEY, receipt BLOB NOT NULL);
 CREATE TABLE module (
@@ -38,10 +44,16 @@ CREATE TABLE module (
 
 _JOBS = "SELECT record FROM job WHERE client = ? AND substr(id, 1, ?) = ? ORDER BY submitted_at DESC, id LIMIT ?"
 
+_SHARDS = "SELECT record FROM shard WHERE job = ? AND shard > ? ORDER BY shard LIMIT ?"
+_SHARDS_IN = """SELECT record FROM shard WHERE job = ? AND shard > ? AND state IN (SELECT value FROM json_each(?))
+    ORDER BY shard LIMIT ?"""
+
 _T = TypeVar("_T")
 
 _ENCODER = msgspec.msgpack.Encoder()
 _RECORD = msgspec.msgpack.Decoder(JobRecord)
+_SHARD = msgspec.msgpack.Decoder(ShardRecord)
+_PLAN: msgspec.msgpack.Decoder[Plan] = msgspec.msgpack.Decoder(Plan)
 _EVENT = msgspec.msgpack.Decoder(JobEvent)
 
 
@@ -66,6 +78,8 @@ class SqliteJournal:
 
     def apply(self, entries: Sequence[Entry]) -> None:
         """All entries in one transaction, on disk when this returns. Raises JournalError; then none of them is."""
+        if not entries:
+            return
         try:
             with self._transaction():
                 for entry in entries:
@@ -96,6 +110,25 @@ class SqliteJournal:
         rows = self._read("SELECT record FROM job WHERE ended = 0 ORDER BY submitted_at, id")
         return tuple(self._decoded(_RECORD, row[0]) for row in rows)
 
+    def shards(
+        self, job: JobId, *, after: int = -1, limit: int, states: Collection[str] = ()
+    ) -> tuple[ShardRecord, ...]:
+        """See Journal."""
+        if states:
+            rows = self._read(_SHARDS_IN, job, after, json.dumps(sorted(states)), limit)
+        else:
+            rows = self._read(_SHARDS, job, after, limit)
+        return tuple(self._decoded(_SHARD, row[0]) for row in rows)
+
+    def shards_begun(self, job: JobId) -> frozenset[int]:
+        """See Journal."""
+        return frozenset(row[0] for row in self._read("SELECT shard FROM shard WHERE job = ?", job))
+
+    def plan(self, job: JobId) -> Plan | None:
+        """See Journal."""
+        rows = self._read("SELECT plan FROM plan WHERE job = ?", job)
+        return self._decoded(_PLAN, rows[0][0]) if rows else None
+
     def events(self, job: JobId, after: int = 0) -> tuple[JobEvent, ...]:
         """See Journal."""
         rows = self._read("SELECT event FROM event WHERE job = ? AND seq > ? ORDER BY seq", job, after)
@@ -117,8 +150,10 @@ class SqliteJournal:
 
     def _apply_one(self, entry: Entry) -> None:
         match entry:
-            case SaveJob(record, events, receipt):
-                self._save_job(record, events, receipt)
+            case SaveJob():
+                self._save_job(entry)
+            case SaveShards(job, shards, events):
+                self._save_shards(job, shards, events)
             case SaveModule(client, sha256, size):
                 self._writer.execute("INSERT OR REPLACE INTO module VALUES (?, ?, ?)", (client, sha256, size))
             case ForgetResults(job):
@@ -126,15 +161,25 @@ class SqliteJournal:
             case _:
                 assert_never(entry)
 
-    def _save_job(self, record: JobRecord, events: tuple[JobEvent, ...], receipt: bytes | None) -> None:
+    def _save_job(self, entry: SaveJob) -> None:
+        record = entry.record
         row = (record.job, record.client, record.submitted_at, int(record.ended), _ENCODER.encode(record))
         self._writer.execute("INSERT OR REPLACE INTO job VALUES (?, ?, ?, ?, ?)", row)
+        self._save_shards(record.job, entry.shards, entry.events)
+        if entry.plan is not None:
+            self._writer.execute("INSERT OR REPLACE INTO plan VALUES (?, ?)", (record.job, _ENCODER.encode(entry.plan)))
+        if entry.receipt is not None:
+            self._writer.execute("INSERT OR REPLACE INTO receipt VALUES (?, ?)", (record.job, entry.receipt))
+
+    def _save_shards(self, job: JobId, shards: tuple[ShardRecord, ...], events: tuple[JobEvent, ...]) -> None:
+        self._writer.executemany(
+            "INSERT OR REPLACE INTO shard VALUES (?, ?, ?, ?)",
+            [(job, shard.shard, shard.state, _ENCODER.encode(shard)) for shard in shards],
+        )
         self._writer.executemany(
             "INSERT OR REPLACE INTO event VALUES (?, ?, ?)",
-            [(record.job, event.seq, _ENCODER.encode(event)) for event in events],
+            [(job, event.seq, _ENCODER.encode(event)) for event in events],
         )
-        if receipt is not None:
-            self._writer.execute("INSERT OR REPLACE INTO receipt VALUES (?, ?)", (record.job, receipt))
 
     def _forget_results(self, job: JobId) -> None:
         for (document,) in self._writer.execute("SELECT record FROM job WHERE id = ?", (job,)).fetchall():

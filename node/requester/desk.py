@@ -16,8 +16,10 @@ from node.model import ClientId, JobId, JobSpec, Plan, Sha256
 from node.requester.drafting import Draft, Drafting
 from node.requester.life import CancelAsked
 from node.requester.live import LiveJob
-from node.requester.record import shard_of
+from node.requester.pages import kept_page, live_page
+from node.requester.record import life_s
 from node.requester.role import Keeping, Requester
+from node.requester.schedule import slots_for
 from node.spec import canonical, plan_sha256, sha256_of
 from node.storage.sources import Sources
 
@@ -45,10 +47,12 @@ class JobDesk:
             self._check_quota(client, 0)  # Before others are asked for it.
             draft = await self._drafting.draft(client, spec)
             text = canonical(draft.spec)
-            held_bytes = len(text) + draft.extra_bytes
-            self._check_quota(client, held_bytes)
-            record = self._submitted(client, draft, text)
-            live = LiveJob(record, held_bytes, module_bytes, draft.contents, draft.plan)
+            live = LiveJob(
+                await self._submitted(client, draft, text), len(text) + draft.extra_bytes, module_bytes, draft.contents
+            )
+            if draft.plan is not None:
+                live.plan, live.slots_max = draft.plan, await self._ambient.offload(slots_for, draft.plan)
+            self._check_quota(client, live.spec_bytes, live.base.shards)
             self._requester.open(live)
         return await live.taken()
 
@@ -57,19 +61,19 @@ class JobDesk:
         draft = await self._drafting.draft(client, spec)
         return draft.plan or (tuple(ref.path for ref in spec.inputs),)
 
-    def _submitted(self, client: ClientId, draft: Draft, text: bytes) -> JobRecord:
-        spec, shards = draft.spec, 1 if draft.plan is None else len(draft.plan)
+    async def _submitted(self, client: ClientId, draft: Draft, text: bytes) -> JobRecord:
+        shards = 1 if draft.plan is None else len(draft.plan)
+        planned = None if draft.plan is None else await self._ambient.offload(plan_sha256, draft.plan)
         now = self._ambient.now()
-        life_s = spec.deal.bid_window_s + spec.timeout_s + limits.REPLY_S + limits.HAND_OVER_S + limits.COMMITS_S
         return JobRecord(
             job=JobId(self._ambient.token(_ID_CHARS // 2).hex()),
             client=client,
-            spec=spec,
+            spec=draft.spec,
             spec_sha256=sha256_of(text),
             submitted_at=now,
-            deadline=now + life_s,
+            deadline=now + life_s(draft.spec, shards),
             shards=shards,
-            plan_sha256=None if draft.plan is None else plan_sha256(draft.plan),
+            plan_sha256=planned,
             tally=Tally(waiting=shards),
         )
 
@@ -98,8 +102,10 @@ class JobDesk:
     ) -> tuple[ShardRecord, ...]:
         """See Jobs."""
         record = await self.find(client, name)
-        found = (shard_of(record, record.results),)
-        return tuple(shard for shard in found if shard.shard > after and (not states or shard.state in states))[:limit]
+        live = self._live(client, record.job)
+        if live is not None:
+            return tuple(live_page(live.shown, live.shown_shards, after, limit, states))
+        return await self._ambient.offload(kept_page, self._journal, record, after, limit, states)
 
     async def recent(self, client: ClientId, limit: int) -> tuple[JobRecord, ...]:
         """See Jobs."""
@@ -115,7 +121,10 @@ class JobDesk:
         if live is None or record.ended:
             raise Conflict(f"job {record.job} has ended already ({record.state})")
         self._requester.feed(live, CancelAsked())
-        return await live.ended()
+        ended = await live.ended()
+        if ended.state != "cancelled":  # What it had won was being filed.
+            raise Conflict(f"job {record.job} has ended already ({ended.state})")
+        return ended
 
     async def wait(self, client: ClientId, name: str, seconds: float) -> JobRecord:
         """See Jobs."""
@@ -164,13 +173,17 @@ class JobDesk:
             )
         return size
 
-    def _check_quota(self, client: ClientId, spec_bytes: int) -> None:
+    def _check_quota(self, client: ClientId, spec_bytes: int, shards: int = 1) -> None:
         everybodys = self._requester.live.values()
         mine = self._live_of(client)
         if len(mine) >= limits.JOBS_ACTIVE_PER_CLIENT or len(everybodys) >= limits.JOBS_ACTIVE_MAX:
             raise TooMany(f"{len(mine)} of your jobs are under way, and this node takes no more; wait for some to end")
         bytes_mine = spec_bytes + sum(live.spec_bytes for live in mine)
         bytes_all = spec_bytes + sum(live.spec_bytes for live in everybodys)
+        shards_mine = shards + sum(live.base.shards for live in mine)
+        shards_all = shards + sum(live.base.shards for live in everybodys)
+        if shards_mine > limits.SHARDS_ACTIVE_PER_CLIENT or shards_all > limits.SHARDS_ACTIVE_MAX:
+            raise TooMany(f"your jobs under way have {shards_mine} shards with this one; wait for some to end")
         if bytes_mine > limits.SPECS_ACTIVE_BYTES_PER_CLIENT or bytes_all > limits.SPECS_ACTIVE_BYTES:
             raise TooMany(
                 f"the specs of your jobs under way have {bytes_mine} bytes with this one; wait for some to end"

@@ -1,62 +1,34 @@
-"""How a job ends: who is told, in records and in words. Pure."""
+"""How a shard and a job end, in records and in words. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal
+from typing import assert_never
 
 import msgspec
 
-from node.journal.records import ExecutionRecord, Failure, Group, ResultsRecord, VerdictRecord
+from node.journal.records import ExecutionRecord, Failure, Group, Tally, VerdictRecord
 from node.model import Deal
-from node.requester.life import Bidding, Decline, Dismiss, Effect, Ended, HandingOver, Note, Running
+from node.requester.life import Bidding, Ended, Trouble, Working
 from node.verifier.base import Verdict
 from node.verifier.vote import NotVerified, Unchecked, Verified
 
 
-def ended(
-    state: Literal["completed", "not_verified", "failed", "cancelled"],
-    before: Bidding | Running | HandingOver,
-    notes: tuple[Note, ...] = (),
-    *,
-    verdict: VerdictRecord | None = None,
-    failure: Failure | None = None,
-    results: ResultsRecord | None = None,
-) -> tuple[Ended, tuple[Effect, ...]]:
-    """The last step of any job: bidders, and nodes that still hold something of it, are told that it is over."""
-    if isinstance(before, HandingOver):
-        verdict = before.verdict
-    draw, executions = (None, ()) if isinstance(before, Bidding) else (before.draw, before.executions)
-    if state == "cancelled":
-        executions = tuple(map(_cancelled, executions))
-    after = Ended(
-        state=state,
-        answers=before.answers,
-        draw=draw,
-        executions=executions,
-        verdict=verdict,
-        failure=failure,
-        results=results,
-    )
-    text = failure.reason if failure else verdict.reason if verdict and state == "not_verified" else state
-    return after, (*notes, *_told(before), Note("ended", text=text))
-
-
-def _told(before: Bidding | Running | HandingOver) -> tuple[Effect, ...]:
-    match before:
-        case Bidding():
-            return tuple(map(Decline, before.bidders))
-        case Running():
-            return (Dismiss(before.executions),)
-        case HandingOver():  # The losers of a vote were dismissed with the verdict.
-            return (Dismiss(tuple(run for run in before.executions if run.agreed)),)
-
-
 def judged(run: ExecutionRecord, verdict: VerdictRecord) -> ExecutionRecord:
-    """The run with its side of the vote; runs without a proposal have none."""
+    """The run with its side of the vote; runs without a proposal have none. Equal hashes share their text."""
     if run.state != "proposed":
         return run
-    return msgspec.structs.replace(run, agreed=run.hash == verdict.hash != "")  # Without a winner it is empty.
+    agreed = run.hash == verdict.hash != ""  # Without a winner it is empty.
+    return msgspec.structs.replace(run, agreed=agreed, hash=verdict.hash if agreed else run.hash)
+
+
+def stopped(run: ExecutionRecord, failure: Failure | None) -> ExecutionRecord:
+    """The run when its job is over; one that had ended stays as it was."""
+    if run.state in ("proposed", "failed"):
+        return run
+    if failure is not None:
+        return msgspec.structs.replace(run, state="failed", code="late", reason=failure.reason)
+    return msgspec.structs.replace(run, state="failed", code="cancelled", reason="the owner cancelled the job")
 
 
 def verdict_record(verdict: Verdict) -> VerdictRecord:
@@ -81,6 +53,8 @@ def verdict_text(verdict: VerdictRecord) -> str:
             return f"not checked (noop): {verdict.hash}"
         case "not_verified":
             return f"not verified: {verdict.reason} (groups: {sizes})"
+        case _:
+            assert_never(verdict.kind)
 
 
 def too_few(state: Bidding, deal: Deal) -> str:
@@ -94,21 +68,64 @@ def too_few(state: Bidding, deal: Deal) -> str:
     return f"{text}; {counted}"
 
 
-def failure_of_all(state: Running) -> Failure:
+def failure_of_all(executions: tuple[ExecutionRecord, ...]) -> Failure:
     """Why there is nothing to vote on."""
-    reasons = Counter((run.code, run.reason) for run in state.executions)
+    reasons = Counter((run.code, run.reason) for run in executions)
     (code, reason), count = min(reasons.items(), key=_most_first)
-    total = len(state.executions)
-    text = f"no execution gave a result: {count} of {total} ended with {code}: {reason}"
-    timed_out = all(run.code in ("time", "late") for run in state.executions)
+    text = f"no execution gave a result: {count} of {len(executions)} ended with {code}: {reason}"
+    timed_out = all(run.code in ("time", "late") for run in executions)
     return Failure(code="time" if timed_out else "executions", reason=text)
+
+
+def end_of_all(state: Working, shards: int) -> Ended:
+    """How a job ends whose shards are all settled: failed if one failed, else not verified if one was not."""
+    failed, not_verified = state.failed, state.not_verified
+    if failed is not None:
+        assert failed.failure is not None
+        reason = _of_shards(failed, "failed", state.tally, shards)
+        failure = Failure(code=failed.failure.code, reason=reason)
+        return _ended(state, "failed", failure=failure, reason=reason)
+    if not_verified is not None:
+        return _ended(state, "not_verified", reason=_of_shards(not_verified, "not_verified", state.tally, shards))
+    return _ended(state, "completed")
+
+
+def totals(tally: Tally) -> str:
+    """How many shards are in which state, in words."""
+    counts = msgspec.structs.asdict(tally)
+    return ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counts.items() if count)
+
+
+def moved(tally: Tally, before: str, after: str) -> Tally:
+    """One shard went from one state to another."""
+    changes = {before: getattr(tally, before) - 1, after: getattr(tally, after) + 1}
+    return msgspec.structs.replace(tally, **changes)
+
+
+def all_over(tally: Tally, state: str) -> Tally:
+    """Every shard that is not settled ends like this."""
+    left = tally.waiting + tally.running + tally.handing_over
+    changes = {"waiting": 0, "running": 0, "handing_over": 0, state: getattr(tally, state) + left}
+    return msgspec.structs.replace(tally, **changes)
+
+
+def _ended(state: Working, end: str, failure: Failure | None = None, reason: str = "") -> Ended:
+    return Ended(
+        state=end,  # type: ignore[arg-type]
+        answers=state.answers,
+        tally=state.tally,
+        draw=state.draw,
+        failure=failure,
+        reason=reason,
+    )
+
+
+def _of_shards(first: Trouble, state: str, tally: Tally, shards: int) -> str:
+    if shards == 1:
+        return first.reason
+    words = f"{getattr(tally, state)} of {shards} shards {'failed' if state == 'failed' else 'were not verified'}"
+    return f"{words}; shard {first.shard}: {first.reason}"
 
 
 def _most_first(item: tuple[object, int]) -> tuple[int, str]:
     return -item[1], str(item[0])
-
-
-def _cancelled(run: ExecutionRecord) -> ExecutionRecord:
-    if run.state in ("proposed", "failed"):
-        return run
-    return msgspec.structs.replace(run, state="failed", code="cancelled", reason="the owner cancelled the job")

@@ -4,7 +4,8 @@ The winner first sends the list whose hash won; nothing is written before that l
 in it is harmless. Then each file is checked against its own line: the first file that is not what its line says, or is
 longer than its size, ends it with BadResult, and the next winner goes on with the files that are still missing. One
 that breaks off is asked again from the byte that is missing; the next one begins that file anew, because it must not
-answer for bytes of the one before.
+answer for bytes of the one before. Does not live here: what is on its way in (``node.requester.incoming``), who is
+asked when (``node.requester.delivery``).
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from typing import BinaryIO
 
@@ -22,42 +22,20 @@ import trio
 from node import limits
 from node.ambient import Ambient
 from node.errors import BadResult, BlobRefused, MalformedMessage, PeerGone
-from node.journal.records import JobRecord, ResultsRecord
+from node.journal.records import JobRecord, ResultsRecord, ShardResults
 from node.messages import FileWanted, HandOver, ManifestWanted, NoResults, Results
 from node.model import EXIT_CODE, RESULT_NAMES, DirHash, ExecutionId, PeerId
+from node.requester.incoming import Collected, Incoming, local_name, weighed
 from node.requester.life import Fetch
 from node.transport.base import Transport
 from node.transport.resume import resumed
 from node.vault.results import Intake
 from node.vault.results import Results as ResultsVault
-from node.verifier.manifest import Line, Manifest, check_sizes, parse, parse_sized
+from node.verifier.manifest import Manifest, check_sizes, parse, parse_sized
 
 _LONG_MAX = 4  # Manifests too long for a frame, in memory at once; further winners wait within their time.
 _SHORT_BYTES = 16 * limits.KiB  # A longer manifest is parsed by a thread.
 _EXIT_CODE = re.compile(rb"(?:0|[1-9][0-9]{0,2})")
-
-
-@dataclass(slots=True, eq=False)
-class Incoming:
-    """The results of one job on their way in; survives from one winner to the next."""
-
-    record: JobRecord
-    intake: Intake
-    manifest: Manifest | None = None
-    sizes: tuple[int, ...] = ()
-    source: PeerId | None = None  # who sent the beginning of the next file
-    whole: int = 0  # files, in manifest order, that are here and checked
-    offset: int = 0  # bytes of the next file that are here
-    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
-
-    def next_file(self) -> None:
-        """The current file is whole."""
-        self.whole += 1
-        self.restart_file()
-
-    def restart_file(self) -> None:
-        """The current file begins anew."""
-        self.offset, self.digest = 0, hashlib.sha256()
 
 
 class HandOvers:
@@ -76,16 +54,29 @@ class HandOvers:
         if waiting is not None:
             waiting.send_nowait(message)
 
-    async def begin(self, record: JobRecord) -> Incoming:
-        """A place for the results. Raises NoRoom."""
-        return Incoming(record, await self._ambient.offload(self._vault.intake, record))
+    async def begin(self, record: JobRecord) -> Collected:
+        """A place for the results of a job. Raises NoRoom."""
+        return Collected(record, await self._ambient.offload(self._vault.intake, record))
 
-    async def abandon(self, incoming: Incoming) -> None:
-        """Leave nothing behind, also of what ``fetch`` has finished."""
+    async def drop(self, incoming: Incoming) -> None:
+        """Leave nothing of a shard behind."""
+        incoming.collected.give_back(incoming.shard)
         with trio.CancelScope(shield=True):  # Deleting a folder is bounded by its limits.
-            await self._ambient.offload(incoming.intake.abandon)
+            await self._ambient.offload(incoming.intake.drop, incoming.part)
 
-    async def fetch(self, incoming: Incoming, order: Fetch) -> ResultsRecord:
+    async def abandon(self, collected: Collected) -> None:
+        """Leave nothing behind, also of what is finished."""
+        with trio.CancelScope(shield=True):  # Deleting a folder is bounded by its limits.
+            await self._ambient.offload(collected.intake.abandon)
+
+    async def finish(self, collected: Collected) -> tuple[ResultsRecord, Manifest]:
+        """Give everything that is kept its name. Raises NoRoom."""
+        manifest, won = await self._ambient.offload(_finished, collected)
+        folder = self._vault.relative(collected.record)
+        results = ResultsRecord(hash=won, files=len(manifest.lines), bytes=collected.bytes, folder=folder)
+        return results, manifest
+
+    async def fetch(self, incoming: Incoming, order: Fetch) -> ShardResults:
         """Everything from one winner.
 
         Raises BadResult or MalformedMessage (it lied), PeerGone or BlobRefused (it cannot), NoRoom.
@@ -97,21 +88,19 @@ class HandOvers:
         async with self._places if answer.manifest is None else nullcontext():
             return await self._take(incoming, order, answer)
 
-    async def _take(self, incoming: Incoming, order: Fetch, answer: Results) -> ResultsRecord:
+    async def _take(self, incoming: Incoming, order: Fetch, answer: Results) -> ShardResults:
         await self._take_manifest(incoming, order, answer)
         assert incoming.manifest is not None
         if answer.files is not None:
             await self._take_inline(incoming, answer.files)
         for index in range(incoming.whole, len(incoming.manifest.lines)):
             await self._take_file(incoming, order, index)
-        exit_code = await self._ambient.offload(_exit_code, incoming.intake)
-        await self._ambient.offload(incoming.intake.finish)
-        return ResultsRecord(
+        exit_code = await self._ambient.offload(_settled, incoming)
+        return ShardResults(
             hash=order.hash,
             files=len(incoming.manifest.lines),
             bytes=sum(incoming.sizes),
             peer=order.peer,
-            folder=self._vault.relative(incoming.record),
             exit_code=exit_code,
         )
 
@@ -139,8 +128,11 @@ class HandOvers:
         manifest, sizes = take() if is_short else await self._ambient.offload(take)
         if sizes[: incoming.whole] != incoming.sizes[: incoming.whole]:
             raise BadResult("its sizes are not those of the files that won")
-        if incoming.manifest is None and answer.files is None:
-            await self._ambient.offload(incoming.intake.need_room, sum(sizes))
+        if incoming.manifest is None:
+            weigh = partial(weighed, manifest, incoming.part)
+            incoming.collected.make_room(incoming.shard, weigh() if is_short else await self._ambient.offload(weigh))
+            if answer.files is None:
+                await self._ambient.offload(incoming.intake.need_room, sum(sizes))
         incoming.manifest, incoming.sizes = manifest, sizes
 
     async def _blob(self, order: Fetch) -> bytes:
@@ -159,7 +151,7 @@ class HandOvers:
         for line, size, content in zip(incoming.manifest.lines, incoming.sizes, files, strict=True):
             if len(content) != size or hashlib.sha256(content).hexdigest() != line.sha256:
                 raise BadResult(f"{line.name} is not the file that won")
-        named = [(local_name(line), content) for line, content in zip(incoming.manifest.lines, files, strict=True)]
+        named = [(incoming.name(line), content) for line, content in zip(incoming.manifest.lines, files, strict=True)]
         await self._ambient.offload(_put_all, incoming.intake, named)
         incoming.whole = len(named)
 
@@ -175,7 +167,7 @@ class HandOvers:
             async with self._transport.fetch(order.peer, request) as blob:
                 if blob.size != size - incoming.offset:
                     raise BadResult(f"{line.name} does not have the {size} bytes it announced")
-                await self._write(incoming, local_name(line), blob.chunks)
+                await self._write(incoming, incoming.name(line), blob.chunks)
         except MalformedMessage as error:
             raise BadResult(f"{line.name}: {error}") from error
         if incoming.digest.hexdigest() != line.sha256:
@@ -201,11 +193,6 @@ def check_manifest(manifest: Manifest, sizes: tuple[int, ...], *, won: DirHash, 
             raise BadResult(f"{line.name} belongs to no output of the job")
 
 
-def local_name(line: Line) -> str:
-    """The name without the prefix that all names in a manifest have."""
-    return line.name.partition("/")[2]
-
-
 def _put_all(intake: Intake, named: list[tuple[str, bytes]]) -> None:
     for name, content in named:
         intake.put(name, content)
@@ -229,7 +216,20 @@ def _sized_manifest(text: bytes, order: Fetch, record: JobRecord) -> tuple[Manif
     return manifest, sizes
 
 
-def _exit_code(intake: Intake) -> int | None:
+def _finished(collected: Collected) -> tuple[Manifest, DirHash]:
+    collected.intake.finish()
+    manifest = collected.manifest()
+    return manifest, manifest.h1()
+
+
+def _settled(incoming: Incoming) -> int | None:
+    """Several parts are synced as they come, a single one with the end of its job."""
+    if incoming.part:
+        incoming.intake.settle(incoming.part)
+    return _exit_code(incoming.intake, incoming.part)
+
+
+def _exit_code(intake: Intake, part: str) -> int | None:
     """What the file says, if it says what an exit code can be; a peer wrote it."""
-    text = intake.peek(EXIT_CODE)
+    text = intake.peek(part + EXIT_CODE)
     return int(text) if _EXIT_CODE.fullmatch(text) and int(text) <= 255 else None

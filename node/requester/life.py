@@ -1,6 +1,7 @@
-"""The states, events and effects of a job on its requester: what ``node.requester.machine`` leads from and to.
+"""The states, events and effects of a job and of its shards, between which ``machine`` and ``shard`` lead.
 
-States are frozen and carry only what that state has, so votes cannot exist while bidding.
+States are frozen and carry only what that state has, so votes cannot exist while bidding. A job knows of its shards how
+many are in which state; a shard knows nothing of the others. Does not live here: any decision.
 """
 
 from __future__ import annotations
@@ -9,9 +10,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from node.journal.records import Answer, EventKind, ExecutionRecord, Failure, ResultsRecord, VerdictRecord
+from node.journal.records import (
+    Answer,
+    EventKind,
+    ExecutionRecord,
+    Failure,
+    ResultsRecord,
+    ShardRecord,
+    ShardResults,
+    ShardState,
+    Tally,
+    VerdictRecord,
+)
 from node.model import DirHash, Draw, ExecutionId, PeerId
 from node.verifier.proposal import SignedProposal
+
+# --- a job --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +40,31 @@ class Bidding:
         return tuple(answer.peer for answer in self.answers if answer.code is None)
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """The first shard that ended in a state, and why."""
+
+    shard: int
+    reason: str
+    failure: Failure | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """Nodes chosen; collecting what they propose. ``proposals`` hold those that opened."""
+class Working:
+    """Lots drawn; shards wait, run and hand over. The first that failed, or was not verified, is remembered."""
 
     answers: tuple[Answer, ...]
     draw: Draw
-    executions: tuple[ExecutionRecord, ...]
-    proposals: Mapping[PeerId, SignedProposal] = field(default_factory=dict)
+    tally: Tally
+    failed: Trouble | None = None
+    not_verified: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HandingOver:
-    """The vote is over and has winners: the first of ``asking`` is being asked for what won."""
+class Filing:
+    """Every shard is settled and something was won: it is being made whole and named. Then the job ends so."""
 
-    answers: tuple[Answer, ...]
-    draw: Draw
-    executions: tuple[ExecutionRecord, ...]
-    proposals: Mapping[PeerId, SignedProposal]
-    verdict: VerdictRecord
-    asking: tuple[PeerId, ...]
+    then: Ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +73,14 @@ class Ended:
 
     state: Literal["completed", "not_verified", "failed", "cancelled"]
     answers: tuple[Answer, ...]
+    tally: Tally
     draw: Draw | None = None
-    executions: tuple[ExecutionRecord, ...] = ()
-    verdict: VerdictRecord | None = None
     failure: Failure | None = None
+    reason: str = ""
     results: ResultsRecord | None = None
 
 
-State = Bidding | Running | HandingOver | Ended
+State = Bidding | Working | Filing | Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +90,13 @@ class Answered:
     peer: PeerId
     code: str | None = None
     reason: str = ""
+    slots: int = 1
+    holds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The session with a node is over."""
+    """The session with a node is over. For a job that is bidding, and for a shard."""
 
     peer: PeerId
 
@@ -87,18 +108,98 @@ class BidWindowClosed:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """The lots are drawn: who runs, under which execution ids (in the draw's order)."""
+    """The lots are drawn."""
 
     draw: Draw
-    executions: tuple[ExecutionId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """A shard went from one state to the next; ``reason`` and ``failure`` say why it ended, if it did."""
+
+    shard: int
+    before: ShardState
+    after: ShardState
+    reason: str = ""
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """Everything that was won is whole and has its name."""
+
+    results: ResultsRecord
+
+
+@dataclass(frozen=True, slots=True)
+class CannotKeep:
+    """This machine cannot keep the results; of one shard, or, once they are being filed, of the job."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobDeadline:
+    """The job has had all the time that its shards can take."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """The owner does not want it any more."""
+
+
+Event = Answered | Left | BidWindowClosed | Drawn | Moved | Filed | CannotKeep | JobDeadline | CancelAsked
+
+# --- a shard ------------------------------------------------------------------------------------
+
+Ballots = Mapping[PeerId, SignedProposal]  # of the proposals that opened
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """Nodes drawn; collecting what they propose."""
+
+    shard: int
+    executions: tuple[ExecutionRecord, ...]
+    ballots: Ballots = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandingOver:
+    """The vote is over and has winners: the first of ``asking`` is being asked for what won."""
+
+    shard: int
+    executions: tuple[ExecutionRecord, ...]
+    ballots: Ballots
+    verdict: VerdictRecord
+    asking: tuple[PeerId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """Nothing of it will change. ``record.state`` is completed, not_verified, failed or cancelled."""
+
+    record: ShardRecord
+    ballots: Ballots
+
+
+Shard = Running | HandingOver | Settled
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCame:
+    """The execution of this node may begin."""
+
+    peer: PeerId
 
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """The workload of a node is running."""
+    """The workload of a node is running, on inputs from these sources."""
 
     peer: PeerId
     execution: ExecutionId
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +224,16 @@ class RunFailed:
 
 @dataclass(frozen=True, slots=True)
 class RunDeadline:
-    """Whoever has not proposed by now is late."""
+    """If this execution has not proposed by now, it is late."""
+
+    execution: ExecutionId
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What won has been handed over, checked and kept."""
 
-    results: ResultsRecord
+    results: ShardResults
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,53 +253,61 @@ class NotHandedOver:
 
 
 @dataclass(frozen=True, slots=True)
-class CannotKeep:
-    """This machine cannot keep the results."""
+class Stopped:
+    """Its job is over: cancelled, or failed for this reason."""
 
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class HandOverDeadline:
-    """The winners' time is over."""
+    failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CancelAsked:
-    """The owner does not want it any more."""
-
-
-Event = (
-    Answered
-    | Left
-    | BidWindowClosed
-    | Drawn
-    | Began
-    | Proposal
-    | RunFailed
-    | RunDeadline
-    | Kept
-    | Lied
-    | NotHandedOver
-    | CannotKeep
-    | HandOverDeadline
-    | CancelAsked
+ShardEvent = (
+    TurnCame | Began | Proposal | RunFailed | Left | RunDeadline | Kept | Lied | NotHandedOver | CannotKeep | Stopped
 )
+
+# --- effects ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class DrawLots:
-    """Draw ``Deal.concurrency`` of these bidders and deliver Drawn."""
+    """Draw among these bidders, some of whom hold the data, and deliver Drawn."""
 
     bidders: tuple[PeerId, ...]
+    holders: tuple[PeerId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Begin with the shards (``node.requester.schedule``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """Begin more shards when everybody else had a turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Give every shard that has begun and is not settled this event; the job has counted them already."""
+
+    event: Stopped
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Make what was won whole, sign the receipt, and deliver Filed or CannotKeep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """Tell a bidder that it is too late, was not chosen, or that the job is over for it."""
+
+    peer: PeerId
 
 
 @dataclass(frozen=True, slots=True)
 class Engage:
-    """Tell the chosen to run, the other bidders that they were not chosen, and arm the run deadline."""
+    """Tell this node to run, and arm the deadline of its execution."""
 
-    executions: tuple[ExecutionRecord, ...]
-    rejected: tuple[PeerId, ...]
+    run: ExecutionRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +317,7 @@ class Fetch:
     peer: PeerId
     execution: ExecutionId
     hash: DirHash
+    shard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +328,6 @@ class Dismiss:
 
 
 @dataclass(frozen=True, slots=True)
-class Decline:
-    """Tell a bidder that it is too late or was not chosen."""
-
-    peer: PeerId
-
-
-@dataclass(frozen=True, slots=True)
 class Note:
     """One line for the job's history."""
 
@@ -230,6 +335,10 @@ class Note:
     peer: PeerId | None = None
     execution: ExecutionId | None = None
     text: str = ""
+    shard: int | None = None
 
 
-Effect = DrawLots | Engage | Fetch | Dismiss | Decline | Note
+JobEffect = DrawLots | Work | Stop | File | Decline | Note
+ShardEffect = Engage | Fetch | Dismiss | Note
+Effect = JobEffect | ShardEffect | GoOn
+Performed = DrawLots | File | Decline | Engage | Fetch | Dismiss | Note | GoOn  # by the role; the steps do the rest

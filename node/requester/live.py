@@ -1,21 +1,56 @@
 """A job under way, as the role holds it and as watchers see it.
 
-``state`` is where the machine is; ``shown`` and ``events`` are what has become durable or needs not to be.
+``state`` and ``shards`` are where the machines are; ``shown``, ``shown_shards`` and ``events`` are what has become
+durable or needs not to be.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import trio
 
 from node import limits
 from node.alarms import Alarm
-from node.journal.records import JobEvent, JobRecord
-from node.model import JobId, PeerId, Plan, Sha256
-from node.requester.handover import Incoming
-from node.requester.life import Bidding, Note, State
+from node.journal.records import JobEvent, JobRecord, ShardRecord
+from node.model import ExecutionId, JobId, PeerId, Plan, Sha256
+from node.requester.incoming import Collected, Incoming
+from node.requester.life import Bidding, Fetch, Note, Performed, Shard, State
+from node.requester.schedule import Schedule
+
+
+@dataclass(slots=True)
+class Change:
+    """What one event brings about in a job and its shards: written in one go, then shown and performed."""
+
+    effects: list[Performed] = field(default_factory=list)
+    changed: dict[int, None] = field(default_factory=dict)  # shards
+    moved: dict[int, None] = field(default_factory=dict)  # of them, those that are in another state now
+    is_of_job: bool = False  # how many shards are in which state, or more
+    is_of_phase: bool = False  # the job itself is in another state
+    is_engaging: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to keep or to show."""
+        return not (self.changed or self.is_of_job)
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether it must be on disk before its effects are performed."""
+        return self.is_of_phase or bool(self.moved)
+
+    def and_then(self, other: Change) -> Change:
+        """Both, in this order."""
+        return Change(
+            effects=[*self.effects, *other.effects],
+            changed=self.changed | other.changed,
+            moved=self.moved | other.moved,
+            is_of_job=True,
+            is_of_phase=self.is_of_phase or other.is_of_phase,
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -23,22 +58,32 @@ class LiveJob:
     """One job between its submission and the end of its last watcher."""
 
     base: JobRecord
-    spec_bytes: int
+    spec_bytes: int  # and those of its inline files and its plan
     module_bytes: int
     contents: Mapping[Sha256, bytes] = field(default_factory=dict)  # of the spec's inline files
     plan: Plan | None = None  # None: one shard that sees all inputs whole
+    slots_max: int = limits.SLOTS_MAX  # executions under way on one node
     state: State = field(default_factory=Bidding)
+    shards: dict[int, Shard] = field(default_factory=dict)  # those that have begun
+    under_way: dict[int, None] = field(default_factory=dict)  # of them, those that are not settled
+    schedule: Schedule | None = None  # once lots are drawn
     shown: JobRecord = field(init=False)
+    shown_shards: dict[int, ShardRecord] = field(default_factory=dict)
     events: list[JobEvent] = field(default_factory=list)  # shown
     noted: list[JobEvent] = field(default_factory=list)  # not yet in the journal
     last_seq: int = 0
-    saving: int = 0  # snapshots on their way to the journal
+    saving: int = 0  # writes on their way to the journal
+    held: Change | None = None  # until what was won is filed
     offered: bool = False  # its submission is durable
     asked: set[PeerId] = field(default_factory=set)  # who has heard the offer in its present session
     asked_before: dict[PeerId, int] = field(default_factory=dict)  # how often, in all sessions
-    incoming: Incoming | None = None
-    fetching: trio.CancelScope | None = None
-    hand_over_by: float | None = None  # trio's clock
+    told: set[PeerId] = field(default_factory=set)  # bidders who know already that it is over for them
+    collected: Collected | None = None
+    incoming: dict[int, Incoming] = field(default_factory=dict)  # of the shards that are handing over
+    orders: deque[Fetch] = field(default_factory=deque)
+    tasks: int = 0  # that fetch and file
+    fetching: set[trio.CancelScope] = field(default_factory=set)
+    deadlines: dict[ExecutionId, Alarm] = field(default_factory=dict)  # of executions under way
     alarms: list[Alarm] = field(default_factory=list)
     changed: trio.Event = field(default_factory=trio.Event)
 
@@ -60,17 +105,24 @@ class LiveJob:
         return True
 
     def note(self, note: Note, at: float) -> JobEvent:
-        """Number one line of history; it is shown by ``show``, and kept with the next snapshot."""
+        """Number one line of history; it is shown by ``show``, and kept with the next write."""
         self.last_seq += 1
         event = JobEvent(
-            seq=self.last_seq, at=at, kind=note.kind, peer=note.peer, execution=note.execution, text=note.text
+            seq=self.last_seq,
+            at=at,
+            kind=note.kind,
+            peer=note.peer,
+            execution=note.execution,
+            shard=note.shard if self.base.shards > 1 else None,
+            text=note.text,
         )
         self.noted.append(event)
         return event
 
-    def show(self, record: JobRecord, events: list[JobEvent]) -> None:
+    def show(self, record: JobRecord, events: list[JobEvent], shards: Iterable[ShardRecord] = ()) -> None:
         """Let watchers see this."""
         self.shown = record
+        self.shown_shards.update((shard.shard, shard) for shard in shards)
         self.events.extend(events)
         self.changed.set()
         self.changed = trio.Event()

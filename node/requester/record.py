@@ -1,11 +1,31 @@
-"""A job's state as the snapshot that is kept and shown. Pure."""
+"""A job's state, and a shard's, as what is kept and shown. Pure."""
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import msgspec
 
-from node.journal.records import JobRecord, ResultsRecord, ShardRecord, ShardResults
-from node.requester.life import Bidding, Ended, HandingOver, Running, State
+from node import limits
+from node.journal.records import ExecutionRecord, JobRecord, JobState, ShardRecord, ShardState, Tally
+from node.model import JobSpec
+from node.requester.life import (
+    Bidding,
+    Ended,
+    Filing,
+    HandingOver,
+    Moved,
+    Note,
+    Running,
+    Settled,
+    Shard,
+    State,
+    Working,
+)
+
+TOLD_SHARDS_MAX = 32  # Of a job with more, the history tells verdicts and failures alone.
+
+_ALWAYS_TOLD = frozenset({"verdict", "liar", "shard_failed"})
 
 
 def record_of(base: JobRecord, state: State, at: float) -> JobRecord:
@@ -13,45 +33,76 @@ def record_of(base: JobRecord, state: State, at: float) -> JobRecord:
     match state:
         case Bidding(answers):
             return msgspec.structs.replace(base, answers=answers)
-        case Running():
+        case Working():
             return msgspec.structs.replace(
-                base, state="running", answers=state.answers, draw=state.draw, executions=state.executions
+                base, state=_phase(state.tally), answers=state.answers, draw=state.draw, tally=state.tally
             )
-        case HandingOver():
-            return msgspec.structs.replace(
-                base,
-                state="handing_over",
-                answers=state.answers,
-                draw=state.draw,
-                executions=state.executions,
-                verdict=state.verdict,
-            )
+        case Filing():
+            return _ended(base, state.then, "handing_over")
         case Ended():
+            record = _ended(base, state, state.state)
             return msgspec.structs.replace(
-                base,
-                state=state.state,
-                answers=state.answers,
-                draw=state.draw,
-                executions=state.executions,
-                verdict=state.verdict,
-                failure=state.failure,
-                results=state.results,
-                ended_at=at,
+                record, failure=state.failure, reason=state.reason, results=state.results, ended_at=at
             )
+        case _:
+            assert_never(state)
 
 
-def shard_of(record: JobRecord, kept: ResultsRecord | None) -> ShardRecord:
-    """The one shard of a job."""
-    results = None
-    if kept is not None:
-        results = ShardResults(
-            hash=kept.hash, files=kept.files, bytes=kept.bytes, peer=kept.peer, exit_code=kept.exit_code
-        )
-    return ShardRecord(
-        shard=0,
-        state="waiting" if record.state == "bidding" else record.state,
-        executions=record.executions,
-        verdict=record.verdict,
-        failure=record.failure,
-        results=results,
-    )
+def shard_record(state: Shard) -> ShardRecord:
+    """A shard that has begun."""
+    match state:
+        case Running():
+            return ShardRecord(shard=state.shard, state="running", executions=state.executions)
+        case HandingOver():
+            return ShardRecord(
+                shard=state.shard, state="handing_over", executions=state.executions, verdict=state.verdict
+            )
+        case Settled():
+            return state.record
+        case _:
+            assert_never(state)
+
+
+def life_s(spec: JobSpec, shards: int) -> float:
+    """Seconds from submission by which a job has ended, whatever happens.
+
+    Bids, then all shards one after the other: each may run for its time limit, answer late, and be handed over. With as
+    many nodes as the deal asks for and one slot on each this is what it takes if every shard takes all that it may.
+    """
+    shard_s = spec.timeout_s + limits.REPLY_S + limits.HAND_OVER_S
+    return spec.deal.bid_window_s + shards * shard_s + limits.COMMITS_S
+
+
+def executions_of(state: Shard) -> tuple[ExecutionRecord, ...]:
+    """Of a shard that has begun."""
+    return state.record.executions if isinstance(state, Settled) else state.executions
+
+
+def moved_between(before: Shard, after: Shard) -> Moved | None:
+    """What its job hears of a shard's step; nothing when it stays in its state."""
+    if type(before) is type(after):
+        return None
+    shown = shard_record(after)
+    failure, verdict = shown.failure, shown.verdict
+    reason = failure.reason if failure else verdict.reason if verdict and shown.state == "not_verified" else ""
+    was: ShardState = "running" if isinstance(before, Running) else "handing_over"
+    return Moved(shard=shown.shard, before=was, after=shown.state, reason=reason, failure=failure)
+
+
+def never_begun(shard: int, job: JobRecord) -> ShardRecord:
+    """A shard that has no record of its own: it waits, or its job ended before."""
+    ends: dict[str, ShardState] = {"cancelled": "cancelled", "failed": "failed"}
+    return ShardRecord(shard=shard, state=ends.get(job.state, "waiting"), failure=job.failure)
+
+
+def is_told(note: Note, shards: int) -> bool:
+    """Whether the history of a job with so many shards has room for this."""
+    return shards <= TOLD_SHARDS_MAX or note.shard is None or note.kind in _ALWAYS_TOLD
+
+
+def _phase(tally: Tally) -> JobState:
+    return "running" if tally.waiting + tally.running else "handing_over"
+
+
+def _ended(base: JobRecord, end: Ended, state: JobState) -> JobRecord:
+    return msgspec.structs.replace(base, state=state, answers=end.answers, draw=end.draw, tally=end.tally)

@@ -1,7 +1,8 @@
 """The requester's shell: moves messages in and effects out, makes states durable first. It decides nothing itself.
 
 Lives here: which message means which event, which effect becomes which message, what is written before what is sent.
-Does not live here: the decisions (``node.requester.machine``), fetching (``handover``), what clients ask (``desk``).
+Does not live here: the decisions (``node.requester.machine``, ``shard``, ``schedule``), fetching (``delivery``), what
+clients ask (``desk``), what a restart cut off (``cut_off``).
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import assert_never
 
-import msgspec
 import trio
 
 from node import limits
@@ -19,8 +20,8 @@ from node.alarms import Alarms
 from node.ambient import Ambient
 from node.errors import BlobRefused
 from node.identity import Identity, pseudonym
-from node.journal.base import Journal, SaveJob
-from node.journal.records import Failure, JobEvent, JobRecord
+from node.journal.base import Journal
+from node.journal.records import ExecutionRecord
 from node.messages import (
     Accept,
     Bid,
@@ -35,9 +36,10 @@ from node.messages import (
 )
 from node.messages import Decline as Declined
 from node.model import ExecutionId, JobId, PeerId, Sha256
+from node.requester.cut_off import end_cut_off
 from node.requester.delivery import Deliveries
 from node.requester.handover import HandOvers
-from node.requester.hearing import Inbound, event_of
+from node.requester.hearing import Inbound, answer_of, event_of
 from node.requester.inlines import inline_blob
 from node.requester.life import (
     Bidding,
@@ -46,25 +48,26 @@ from node.requester.life import (
     Dismiss,
     DrawLots,
     Drawn,
-    Effect,
     Engage,
     Event,
     Fetch,
-    HandOverDeadline,
-    Left,
+    File,
+    GoOn,
+    JobDeadline,
     Note,
+    Performed,
     RunDeadline,
-    Running,
+    Working,
 )
 from node.requester.live import LiveJob
-from node.requester.machine import expects, step
-from node.requester.record import record_of
+from node.requester.shard import expects
+from node.requester.steps import Steps
 from node.transport.base import Blob, Transport
 from node.transport.files import file_blob
 from node.vault.modules import Modules
 from node.vault.results import Results as ResultsVault
 from node.verifier.base import Verifier
-from node.verifier.draw import draw
+from node.verifier.draw import lots
 
 log = logging.getLogger("quorate.requester")
 
@@ -92,17 +95,16 @@ class Requester:
         self._identity = identity
         self._transport = transport
         self._keeping = keeping
-        self._verifiers = verifiers
         self._ambient = ambient
         self._hand_overs = HandOvers(transport, keeping.results, ambient)
-        self._deliveries = Deliveries(identity, self._hand_overs, ambient, self._feed)
+        self._steps = Steps(keeping.journal, verifiers, ambient, self._perform, self._ended)
+        self._deliveries = Deliveries(identity, self._hand_overs, ambient, self._steps)
         self._alarms = Alarms()
-        self._by_execution: dict[ExecutionId, LiveJob] = {}
         self.live: dict[JobId, LiveJob] = {}
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """The whole life; ``started`` once the jobs that a restart cut off have been ended."""
-        await self._end_cut_off()
+        await end_cut_off(self._keeping.journal, self._keeping.results, self._ambient)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._alarms.run)
             nursery.start_soon(self._deliveries.run)
@@ -121,7 +123,7 @@ class Requester:
         for live in tuple(self.live.values()):
             if peer in live.asked:
                 live.asked.discard(peer)
-                self.feed(live, Left(peer))
+                self._steps.left(live, peer)
 
     def received(self, sender: PeerId, message: Inbound | Results | NoResults) -> None:
         """One message of a compute node."""
@@ -132,15 +134,17 @@ class Requester:
             self._answered(sender, message)
             return
         execution = ExecutionId(message.execution)
-        live = self._by_execution.get(execution)
-        if live is None or (isinstance(message, Proposed) and not expects(live.state, sender, execution)):
+        found = self._steps.find(execution)
+        if found is None:
             return
-        self.feed(live, event_of(self._identity, live.job, sender, message))
+        live, shard = found
+        if not isinstance(message, Proposed) or expects(live.shards[shard], sender, execution):
+            self._steps.feed_shard(live, shard, event_of(self._identity, live.job, shard, sender, message))
 
     def _answered(self, sender: PeerId, message: Bid | Declined) -> None:
         live = self.live.get(JobId(message.job))
         if live is not None and sender in live.asked:
-            self.feed(live, event_of(self._identity, live.job, sender, message))
+            self._steps.feed(live, answer_of(sender, message))
         elif isinstance(message, Bid):  # The job is over; the bidder should not keep its offer.
             self._transport.send(sender, BidRejected(message.job))
 
@@ -160,88 +164,20 @@ class Requester:
 
     def open(self, live: LiveJob) -> None:
         """Take a job on: durable first, then offered. ``LiveJob.taken`` tells when it cannot be lost any more."""
-        record = live.base
         self.live[live.job] = live
-        self._keeping.modules.hold(Sha256(record.spec.engine.module))
-        self._save(live, record, (Note("submitted"),), partial(self._opened, live))
+        self._keeping.modules.hold(Sha256(live.base.spec.engine.module))
+        self._steps.open(live, partial(self._opened, live))
 
     def feed(self, live: LiveJob, event: Event) -> None:
         """One step of a job's machine, and what follows from it."""
-        self._feed(live, event, None)
-
-    def _feed(self, live: LiveJob, event: Event, receipt: bytes | None) -> None:
-        before = live.state
-        spec = live.base.spec
-        live.state, effects = step(before, event, spec=spec, judge=self._verifiers[spec.verifier].judge)
-        if live.state is before:
-            self._perform(live, effects)  # Answers to a peer: there is nothing to keep.
-            return
-        record = record_of(live.base, live.state, self._ambient.now())
-        notes = tuple(effect for effect in effects if isinstance(effect, Note))
-        then = partial(self._perform, live, effects)
-        if type(live.state) is not type(before) or live.saving:
-            self._save(live, record, notes, then, receipt)
-        else:
-            self._show(live, record, self._noted(live, notes))
-            then()
-
-    # Durable first -----------------------------------------------------------------------------
-
-    def _noted(self, live: LiveJob, notes: tuple[Note, ...]) -> list[JobEvent]:
-        at = self._ambient.now()
-        return [live.note(note, at) for note in notes]
-
-    def _save(
-        self,
-        live: LiveJob,
-        record: JobRecord,
-        notes: tuple[Note, ...],
-        then: partial[None],
-        receipt: bytes | None = None,
-    ) -> None:
-        events = self._noted(live, notes)
-        unsaved, live.noted = tuple(live.noted), []
-        live.saving += 1
-
-        def durable() -> None:
-            live.saving -= 1
-            self._show(live, record, events)
-            then()
-
-        self._keeping.journal.write((SaveJob(record, unsaved, receipt),), durable)
-
-    def _show(self, live: LiveJob, record: JobRecord, events: list[JobEvent]) -> None:
-        live.show(record, events)
-        if record.ended and self.live.pop(live.job, None) is not None:
-            self._keeping.modules.let_go(Sha256(record.spec.engine.module))
-            for alarm in live.alarms:
-                alarm.cancel()
-            for run in record.executions:
-                self._by_execution.pop(run.execution, None)
-            if live.fetching is not None:
-                live.fetching.cancel()
-
-    async def _end_cut_off(self) -> None:
-        failure = Failure(
-            code="restart", reason="the requester stopped in the middle of this job; submit it again to run it"
-        )
-        for record in await self._ambient.offload(self._keeping.journal.unfinished):
-            at = self._ambient.now()
-            ended = msgspec.structs.replace(record, state="failed", failure=failure, ended_at=at)
-            seq = len(await self._ambient.offload(self._keeping.journal.events, record.job)) + 1
-            event = JobEvent(seq=seq, at=at, kind="ended", text=failure.reason)
-            log.warning("job_cut_off", extra={"job": record.job})
-            await self._ambient.offload(self._keeping.results.delete, record)  # Whole perhaps, and not journalled.
-            self._keeping.journal.write((SaveJob(ended, (event,)),))
-        await self._ambient.offload(self._keeping.results.sweep)
-
-    # What the machine wants --------------------------------------------------------------------
+        self._steps.feed(live, event)
 
     def _opened(self, live: LiveJob) -> None:
         live.offered = True
         if not isinstance(live.state, Bidding):
             return  # Cancelled meanwhile.
         self._arm(live, live.base.spec.deal.bid_window_s, BidWindowClosed())
+        self._arm(live, live.base.deadline - live.base.submitted_at, JobDeadline())
         self._offer(live, (self._transport.local_id, *self._transport.peers))
 
     def _offer(self, live: LiveJob, peers: tuple[PeerId, ...]) -> None:
@@ -252,53 +188,67 @@ class Requester:
         offer = Offer(live.job, client, live.base.spec, live.module_bytes)
         for peer in asked:
             self._transport.send(peer, offer)
-        self._show(live, live.shown, self._noted(live, tuple(Note("offered", peer) for peer in asked)))
-
-    def _perform(self, live: LiveJob, effects: tuple[Effect, ...]) -> None:
-        for effect in effects:
-            match effect:
-                case DrawLots(bidders):
-                    self._draw(live, bidders)
-                case Engage():
-                    self._engage(live, effect)
-                case Fetch():
-                    self._fetch(live, effect)
-                case Dismiss(executions):
-                    for run in executions:
-                        self._transport.send(run.peer, Release(run.execution))
-                case Decline(peer):
-                    self._transport.send(peer, BidRejected(live.job))
-                case Note():
-                    _log_note(live, effect)
-
-    def _draw(self, live: LiveJob, bidders: tuple[PeerId, ...]) -> None:
-        count = live.base.spec.deal.concurrency
-        drawn = draw(bidders, self._ambient.token(32).hex(), live.job, 0, count)
-        ids = tuple(ExecutionId(self._ambient.token(16).hex()) for _ in range(count))
-        self._by_execution.update(dict.fromkeys(ids, live))
-        self.feed(live, Drawn(drawn, ids))
-
-    def _engage(self, live: LiveJob, effect: Engage) -> None:
-        for run in effect.executions:
-            self._transport.send(run.peer, Accept(live.job, run.shard, run.execution))
-        for peer in effect.rejected:
-            self._transport.send(peer, BidRejected(live.job))
-        self._arm(live, live.base.spec.timeout_s + limits.REPLY_S, RunDeadline())
-
-    def _fetch(self, live: LiveJob, order: Fetch) -> None:
-        if live.hand_over_by is None:  # All winners together.
-            live.hand_over_by = trio.current_time() + limits.HAND_OVER_S
-            self._arm(live, limits.HAND_OVER_S, HandOverDeadline())
-        self._deliveries.order(live, order)
+        self._steps.tell(live, tuple(Note("offered", peer) for peer in asked))
 
     def _arm(self, live: LiveJob, seconds: float, event: Event) -> None:
-        live.alarms.append(self._alarms.after(seconds, partial(self.feed, live, event)))
+        live.alarms.append(self._alarms.after(seconds, partial(self._steps.feed, live, event)))
+
+    def _ended(self, live: LiveJob) -> None:
+        if self.live.pop(live.job, None) is not None:
+            self._keeping.modules.let_go(Sha256(live.base.spec.engine.module))
+            for alarm in (*live.alarms, *live.deadlines.values()):
+                alarm.cancel()
+            live.deadlines.clear()
+            self._deliveries.let_go(live)
+
+    # What the machines want --------------------------------------------------------------------
+
+    def _perform(self, live: LiveJob, effects: tuple[Performed, ...]) -> None:
+        for effect in effects:
+            self._perform_one(live, effect)
+
+    def _perform_one(self, live: LiveJob, effect: Performed) -> None:
+        match effect:
+            case DrawLots(bidders, holders):
+                self._steps.feed(live, Drawn(lots(bidders, holders, self._ambient.token(32).hex())))
+            case Engage(run):
+                self._engage(live, run)
+            case Fetch():
+                self._deliveries.order(live, effect)
+            case File():
+                self._deliveries.file(live)
+            case Dismiss(executions):
+                self._dismiss(executions)
+            case Decline(peer):
+                self._decline(live, peer)
+            case GoOn():
+                self._alarms.after(0, partial(self._steps.go_on, live))
+            case Note():
+                _log_note(live, effect)
+            case _:
+                assert_never(effect)
+
+    def _dismiss(self, executions: tuple[ExecutionRecord, ...]) -> None:
+        for run in executions:
+            self._transport.send(run.peer, Release(run.execution))
+
+    def _engage(self, live: LiveJob, run: ExecutionRecord) -> None:
+        paths = None if live.plan is None else live.plan[run.shard]
+        self._transport.send(run.peer, Accept(live.job, run.shard, run.execution, paths))
+        if self._steps.find(run.execution) is not None:
+            late = partial(self._steps.feed_shard, live, run.shard, RunDeadline(run.execution))
+            live.deadlines[run.execution] = self._alarms.after(live.base.spec.timeout_s + limits.REPLY_S, late)
+
+    def _decline(self, live: LiveJob, peer: PeerId) -> None:
+        if peer not in live.told:
+            live.told.add(peer)
+            self._transport.send(peer, BidRejected(live.job))
 
 
 def _runs(live: LiveJob, peer: PeerId) -> bool:
-    return isinstance(live.state, Running) and peer in live.state.draw.chosen
+    return isinstance(live.state, Working) and live.schedule is not None and peer in live.schedule.engaged
 
 
 def _log_note(live: LiveJob, note: Note) -> None:
-    fields = {"job": live.job, "peer": note.peer, "execution": note.execution, "text": note.text}
-    log.info("job_" + note.kind, extra={key: value for key, value in fields.items() if value})
+    fields = {"job": live.job, "shard": note.shard, "peer": note.peer, "execution": note.execution, "text": note.text}
+    log.info("job_" + note.kind, extra={key: value for key, value in fields.items() if value not in (None, "")})

@@ -1,9 +1,9 @@
 """Results of finished jobs, filed as ``results/<client>/<job name>/<submitted at, UTC>/<job id>/``. Blocking.
 
 A job's results come into being under a temporary name beside that folder and are renamed when complete and synced, so a
-folder with its final name is whole. Names inside were checked by ``node.verifier.manifest``; every open is relative to
-the folder and follows no link. Whose results they are is decided by who asks (``node.api``): the path comes from the
-record, and the record is the owner's.
+folder with its final name is whole; what lies where in it says ``node.receipt.layout``. Names inside were
+checked by ``node.verifier.manifest``; every open is relative to the folder and follows no link. Whose results they are
+is decided by who asks (``node.api``): the path comes from the record, and the record is the owner's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -28,12 +28,16 @@ _ATTEMPTS = 8
 
 
 class Intake:
-    """Results on their way in. ``write`` whole files or pieces of them, then ``finish`` or ``abandon``."""
+    """A job's results on their way in: files whole or in pieces, then ``finish`` or ``abandon``.
+
+    Several threads may fill it at once, each a part of its own, which it may ``settle`` or ``drop``.
+    """
 
     def __init__(self, partial: Path, final: Path) -> None:
         self._partial = partial
         self._final = final
         self._is_final = False
+        self._settled: set[str] = set()
         shutil.rmtree(partial, ignore_errors=True)
         _make(partial)
 
@@ -70,13 +74,23 @@ class Intake:
         except OSError:
             return b""
 
-    def finish(self) -> Path:
-        """Sync everything, then give it its name. Raises NoRoom."""
+    def settle(self, part: str) -> None:
+        """Sync a part that is complete, so that little is left to do in the end. Raises NoRoom."""
+        folder = self._partial / PurePosixPath(part)
         try:
-            for folder, _, files in os.walk(self._partial):
-                for name in files:
-                    _sync(Path(folder) / name)
-                _sync(Path(folder))
+            _sync_tree(folder, frozenset())
+        except OSError as error:
+            raise NoRoom(f"the results cannot be kept: {error.strerror}") from error
+        self._settled.add(str(folder))
+
+    def drop(self, part: str) -> None:
+        """Leave nothing of a part behind."""
+        shutil.rmtree(self._partial / PurePosixPath(part), ignore_errors=True)
+
+    def finish(self) -> Path:
+        """Sync what is not, then give everything its name. Raises NoRoom."""
+        try:
+            _sync_tree(self._partial, self._settled)
             shutil.rmtree(self._final, ignore_errors=True)
             self._partial.rename(self._final)
             self._is_final = True
@@ -192,6 +206,14 @@ def _written(write: Callable[[bytes], int], content: bytes) -> None:
             view = view[write(bytes(view)) :]
     except OSError as error:
         raise NoRoom(f"the results cannot be kept: {error.strerror}") from error
+
+
+def _sync_tree(root: Path, settled: Collection[str]) -> None:
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if os.path.join(folder, name) not in settled]
+        for name in files:
+            _sync(Path(folder) / name)
+        _sync(Path(folder))
 
 
 def _sync(path: Path) -> None:

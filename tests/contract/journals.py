@@ -92,7 +92,7 @@ class JournalContract:
         assert journal.jobs("c" * 64, "%") == ()
 
     def test_forgotten_results_stay_forgotten(self, tmp_path):
-        kept = ResultsRecord(hash="h1:", files=1, bytes=1, peer="p", folder="f")
+        kept = ResultsRecord(hash="h1:", files=1, bytes=1, folder="f")
         done = record(state="completed", results=kept)
         journal = self.written(tmp_path / "j", [SaveJob(done)], [ForgetResults("a" * 32)])
         assert journal.job("a" * 32) == msgspec.structs.replace(done, results=None)

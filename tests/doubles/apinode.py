@@ -89,7 +89,7 @@ class ApiNode:
             intake.put(name, content)
         intake.finish()
         size = sum(map(len, files.values()))
-        kept = ResultsRecord(hash="h1:x", files=len(files), bytes=size, peer=PEER, folder=self.results.relative(record))
+        kept = ResultsRecord(hash="h1:x", files=len(files), bytes=size, folder=self.results.relative(record))
         self.jobs.receipts[record.job] = receipt_of(files)
         self.jobs.ends(record.job, results=kept)
         return record.job

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+import msgspec
 import trio
 from doubles.peers import identity, peer
 from trio.testing import MockClock
@@ -21,7 +22,7 @@ from node.ambient import Ambient, inline
 from node.config import Capacity
 from node.executor.scripted import Play, Script, ScriptedExecutor
 from node.journal.base import SaveModule
-from node.journal.records import JobRecord
+from node.journal.records import ExecutionRecord, JobRecord, ShardRecord, ShardResults, VerdictRecord
 from node.journal.writer import InlineJournal
 from node.model import CidInput, ClientId, Deal, Input, JobSpec, Sha256, WasmEngine
 from node.spec import completed
@@ -59,6 +60,24 @@ def spec(verifier: str = "deterministic", inputs: tuple[Input, ...] = (), timeou
             timeout_s=timeout_s,
         )
     )
+
+
+class Told(JobRecord, frozen=True, kw_only=True):
+    """A job as its owner sees it, with its shards."""
+
+    told: tuple[ShardRecord, ...]
+
+    @property
+    def verdict(self) -> VerdictRecord | None:
+        return self.told[0].verdict
+
+    @property
+    def executions(self) -> tuple[ExecutionRecord, ...]:
+        return self.told[0].executions
+
+    @property
+    def kept(self) -> ShardResults | None:
+        return self.told[0].results
 
 
 @dataclass(slots=True)
@@ -105,10 +124,17 @@ class Cluster:
             self.nodes[mine], self.scopes[mine], self.transports[mine] = made, scope, transport
         return mine
 
-    async def submit(self, job: JobSpec) -> JobRecord:
+    async def submit(self, job: JobSpec) -> Told:
         """Submit at node 0 and wait for the end, at most until the job's own deadline and a little."""
         record = await self.nodes[0].jobs.submit(CLIENT, job)
-        return await self.nodes[0].jobs.wait(CLIENT, record.job, record.deadline - record.submitted_at + 60)
+        return await self.told(
+            await self.nodes[0].jobs.wait(CLIENT, record.job, record.deadline - record.submitted_at + 60)
+        )
+
+    async def told(self, record: JobRecord) -> Told:
+        """With its shards as they are now."""
+        shards = await self.nodes[0].jobs.shards(CLIENT, record.job, limit=record.shards)
+        return Told(**msgspec.structs.asdict(record), told=shards)
 
     def stop(self, number: int) -> None:
         """End a node in an orderly way."""

@@ -64,7 +64,8 @@ def take(folder, winners, *peers, vault=Results):
 
     async def main():
         hand_overs = winners.hand_overs = HandOvers(winners, vault(folder), Ambient(offload=inline))
-        incoming = await hand_overs.begin(record())
+        collected = await hand_overs.begin(record())
+        incoming = collected.incoming(0)
         outcomes = []
         for peer in peers:
             try:
@@ -72,7 +73,7 @@ def take(folder, winners, *peers, vault=Results):
             except (BadResult, BlobRefused, NoRoom, PeerGone) as error:
                 outcomes.append(error)
         assert hand_overs._waiting == {}
-        await hand_overs.abandon(incoming)
+        await hand_overs.abandon(collected)
         assert list(folder.iterdir()) == []
         return outcomes
 

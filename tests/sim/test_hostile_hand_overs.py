@@ -11,6 +11,7 @@ from doubles.peers import identity, peer
 from sim.cluster import CLIENT, cluster, says, simulate, spec
 
 from node import messages as m
+from node.errors import Conflict
 from node.model import CidInput
 from node.transport.base import Blob
 from node.wiring import Node
@@ -66,7 +67,7 @@ def hands_over(files, **rest):
 def test_an_exit_code_is_one_or_none(text, exit_code):
     record, _, _ = play(hands_over(FILES | {"exitCode": text}), spec("noop", **ONLY_THE_LIAR))
     assert record.state == "completed"
-    assert record.results.exit_code == exit_code
+    assert record.kept.exit_code == exit_code
 
 
 SHAPES = {
@@ -179,14 +180,21 @@ def test_a_list_of_files_too_long_for_a_frame_is_fetched_by_itself():
     assert {name: kept[name] for name in names} == names
 
 
-def test_a_job_that_is_cancelled_while_its_receipt_is_made_keeps_no_results():
+def test_a_job_whose_receipt_is_being_made_has_ended_for_who_would_cancel_it():
+    refused = []
+
     async def main():
         async with cluster(1) as nodes:
+
+            async def cancel(job):
+                with pytest.raises(Conflict, match="has ended already"):
+                    await nodes.nodes[0].jobs.cancel(CLIENT, job)
+                refused.append(job)
 
             def watched(parts):
                 async def offload(call, *args):
                     if getattr(call, "__name__", "") == "make":
-                        nodes.nursery.start_soon(nodes.nodes[0].jobs.cancel, CLIENT, args[1].record.job)
+                        nodes.nursery.start_soon(cancel, args[1].record.job)
                         await trio.sleep(1)
                     return await parts.ambient.offload(call, *args)
 
@@ -195,11 +203,12 @@ def test_a_job_that_is_cancelled_while_its_receipt_is_made_keeps_no_results():
             await nodes.start(says(b"r"), node=watched)
             record = await nodes.submit(spec("noop"))
             await trio.sleep(10)
-            return record, list((nodes.folder / "0/results").iterdir())
+            return record, kept_files(nodes, record)
 
-    record, left_over = simulate(main)
-    assert record.state == "cancelled"
-    assert left_over == []
+    record, kept = simulate(main)
+    assert refused == [record.job]
+    assert record.state == "completed"
+    assert kept["stdout"] == b"r"
 
 
 async def _pieces(chunks):

@@ -41,7 +41,7 @@ def left_over(node):
     requester, compute = node.requester, node.compute
     tables = {
         "live jobs": requester.live,
-        "executions of ours": requester._by_execution,
+        "executions of ours": requester._steps._by_execution,
         "winners asked": requester._hand_overs._waiting,
         "executions for others": compute._given,
         "accounts": compute._accounts,

@@ -30,7 +30,7 @@ from node.receipt.files import whole_manifest
 from node.receipt.statement import Facts
 from node.verifier.base import Verifier
 from node.verifier.deterministic import Deterministic
-from node.verifier.draw import chosen, draw
+from node.verifier.draw import chosen, lots
 from node.verifier.manifest import Line, Manifest, manifest_of
 from node.verifier.noop import Noop
 from node.verifier.proposal import DOMAIN, SignedProposal, Statement, canonical
@@ -114,7 +114,7 @@ def told(
     job: JobSpec, plan: Plan | None, votes: Sequence[tuple[str, ...]], files: Sequence[Mapping[str, bytes]]
 ) -> Facts:
     bidders = sorted(NODES)[:-1]
-    drawn = draw(bidders, "5a" * 32, JOB, 0, job.deal.concurrency)
+    drawn = lots(bidders, (), "5a" * 32)
     manifests = [manifest_of_files(of_shard) for of_shard in files]
     shards = tuple(
         _shard(job, number, chosen(drawn, JOB, number, job.deal.concurrency), cast, manifests[number])
@@ -132,8 +132,6 @@ def told(
         plan_sha256=None if plan is None else spec.plan_sha256(plan),
         answers=(*map(_bid, reversed(bidders)), Answer(peer=max(NODES), code="data", reason="no such data")),
         draw=drawn,
-        executions=shards[0].executions,
-        verdict=shards[0].verdict,
     )
     runs = [run for shard in shards for run in shard.executions]
     kept = {shard.shard: manifests[shard.shard] for shard in shards if shard.results is not None}

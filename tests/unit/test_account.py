@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node import limits
-from node.compute.account import Account, weight
+from node.compute.account import Account, paths_weight, weight
 from node.messages import Offer
 from node.model import JobSpec, Output, WasmEngine
 
@@ -19,19 +19,66 @@ def offer(number, text=0):
     return Offer(f"{number:032x}", "c" * 64, spec(text), 8)
 
 
-def test_an_offer_is_taken_up_once():
+def test_an_offer_is_taken_up_as_often_as_its_job_has_shards_and_until_it_is_over():
     account = Account()
     account.bid_on(offer(1))
-    assert account.take(offer(1).job) == offer(1)
+    first = account.take(offer(1).job)
+    assert first.offer == offer(1)
+    assert account.take(offer(1).job) is first
+    assert not account.is_unused
+    account.forget(offer(1).job)
     assert account.take(offer(1).job) is None
-    assert account.is_unused
+    assert account == Account()
+
+
+def test_offers_that_were_taken_up_are_the_last_to_make_room():
+    account = Account()
+    each = limits.OFFER_BYTES_PER_REQUESTER // 4
+    for number in range(6):
+        account.bid_on(offer(number, each - weight(spec())))
+        account.take(offer(0).job)
+    assert [number for number in range(6) if account.take(offer(number).job) is not None] == [0, 3, 4, 5]
+
+
+def test_an_offer_that_was_taken_up_makes_room_for_a_large_new_one():
+    account = Account()
+    account.bid_on(offer(1))
+    account.take(offer(1).job)
+    account.bid_on(offer(2, limits.OFFER_BYTES_PER_REQUESTER + 1))
+    assert account.take(offer(1).job) is None
+    assert account.take(offer(2).job) is not None
+
+
+def test_a_spec_weighs_once_however_many_executions_of_it_run_and_paths_weigh_each_time():
+    account = Account()
+    one, other = offer(1, 1_000_000), offer(1, 1_000_000)
+    for _ in range(10):
+        assert account.refusal(one) is None
+        account.begin(one)
+    assert account.execution_bytes == weight(one.spec)
+    account.begin(other)  # The same job offered anew: another object, that its execution holds on to.
+    assert account.execution_bytes == 2 * weight(one.spec)
+    assert "large specs" in account.refusal(one, limits.OFFER_BYTES_PER_REQUESTER - account.execution_bytes + 1)
+    assert account.refusal(one, limits.OFFER_BYTES_PER_REQUESTER - account.execution_bytes) is None
+    account.begin(one, 100)
+    assert account.execution_bytes == 2 * weight(one.spec) + 100
+    account.end(one, 100)
+    account.end(other)
+    for _ in range(10):
+        account.end(one)
+    assert account == Account()
+
+
+def test_paths_weigh_by_number_and_length():
+    assert paths_weight(None) == 0
+    assert paths_weight(("/a", "/bcd")) == 6 + 2 * 64
 
 
 def test_an_offer_that_is_repeated_counts_once():
     account = Account()
     for _ in range(3):
         account.bid_on(offer(1, 1000))
-    account.take(offer(1).job)
+    account.forget(offer(1).job)
     assert account == Account()
 
 
@@ -61,24 +108,24 @@ def test_four_thousand_ordinary_offers_fit():
 
 
 def test_executions_are_limited_in_number_and_in_bytes():
-    account = Account()
+    account, mine = Account(), offer(1)
     for _ in range(limits.EXECUTIONS_PER_REQUESTER):
-        assert account.refusal(spec()) is None
-        account.begin(spec())
-    assert "256 executions" in account.refusal(spec())
-    account.end(spec())
-    assert account.refusal(spec()) is None
-    assert "large specs" in account.refusal(spec(limits.OFFER_BYTES_PER_REQUESTER))
+        assert account.refusal(mine) is None
+        account.begin(mine)
+    assert "256 executions" in account.refusal(mine)
+    account.end(mine)
+    assert account.refusal(mine) is None
+    assert "large specs" in account.refusal(offer(2, limits.OFFER_BYTES_PER_REQUESTER))
 
 
 def test_who_left_has_no_offers_and_is_remembered_while_something_runs():
-    account = Account()
-    account.bid_on(offer(1))
-    account.begin(spec())
+    account, mine = Account(), offer(1)
+    account.bid_on(mine)
+    account.begin(mine)
     account.leave()
-    assert account.take(offer(1).job) is None
+    assert account.take(mine.job) is None
     assert not account.is_unused
-    account.end(spec())
+    account.end(mine)
     assert account.is_unused
     assert account.session == 1
 
@@ -89,10 +136,12 @@ def test_whatever_comes_and_goes_the_bytes_are_counted(steps):
     for number, comes, text in steps:
         if comes:
             account.bid_on(offer(number, text))
-        else:
+        elif text % 2:
             account.take(offer(number).job)
+        else:
+            account.forget(offer(number).job)
     for number in range(4):
-        account.take(offer(number).job)
+        account.forget(offer(number).job)
     assert account == Account()
 
 

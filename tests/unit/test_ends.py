@@ -1,13 +1,13 @@
-"""How a job ends, in words that a person can act on."""
+"""How shards and jobs end, in words that a person can act on."""
 
 from __future__ import annotations
 
 import pytest
-from unit.test_machine import execution, play, proposal, running, spec
+from unit.shards import PEERS, execution, play, proposal, running, spec
 
-from node.journal.records import Answer
-from node.requester.ends import too_few
-from node.requester.life import Bidding, CancelAsked, RunDeadline, RunFailed
+from node.journal.records import Answer, Tally
+from node.requester.ends import all_over, moved, too_few, totals
+from node.requester.life import Bidding, RunDeadline, RunFailed, Stopped
 
 
 def declined(*reasons):
@@ -32,28 +32,44 @@ def test_silence_is_said():
 
 
 @pytest.mark.parametrize(("codes", "code"), [("tt", "time"), ("tx", "executions"), ("xx", "executions")])
-def test_a_job_timed_out_when_each_of_its_runs_did(codes, code):
+def test_a_shard_timed_out_when_each_of_its_runs_did(codes, code):
     state, nodes = running()
     names = {"t": "time", "x": "trap"}
     failures = [RunFailed(node, execution(node), names[each], "r") for node, each in zip(nodes[:2], codes, strict=True)]
-    state, _ = play([*failures, RunDeadline()], state=state)
-    assert state.failure.code == code
+    state, _ = play([*failures, RunDeadline(execution(nodes[2]))], state)
+    assert state.record.failure.code == code
 
 
-def test_the_reason_of_most_runs_is_the_jobs():
+def test_the_reason_of_most_runs_is_the_shards():
     state, nodes = running()
     reasons = ["rare", "frequent", "frequent"]
     failures = [RunFailed(node, execution(node), "trap", reason) for node, reason in zip(nodes, reasons, strict=True)]
-    state, _ = play(failures, state=state)
-    assert state.failure.reason == "no execution gave a result: 2 of 3 ended with trap: frequent"
+    state, _ = play(failures, state)
+    assert state.record.failure.reason == "no execution gave a result: 2 of 3 ended with trap: frequent"
 
 
 def test_cancelling_leaves_what_had_ended_as_it_was():
     state, nodes = running()
     failed = RunFailed(nodes[1], execution(nodes[1]), "trap", "unreachable")
-    state, _ = play([proposal(nodes[0], "x"), failed, CancelAsked()], state=state)
-    assert [(run.state, run.code) for run in state.executions] == [
+    state, _ = play([proposal(nodes[0], "x"), failed, Stopped()], state)
+    assert [(run.state, run.code) for run in state.record.executions] == [
         ("proposed", None),
         ("failed", "trap"),
         ("failed", "cancelled"),
     ]
+
+
+def test_equal_hashes_of_a_shard_share_their_text():
+    state, nodes = running()
+    twins = [proposal(node, "x") for node in nodes]
+    state, _ = play(twins, state)
+    assert len({id(run.hash) for run in state.executions}) == 1
+    assert nodes == PEERS[:3]
+
+
+def test_a_tally_moves_one_and_ends_all():
+    tally = moved(moved(Tally(waiting=5), "waiting", "running"), "waiting", "running")
+    tally = moved(moved(tally, "running", "handing_over"), "running", "not_verified")
+    assert tally == Tally(waiting=3, handing_over=1, not_verified=1)
+    assert all_over(tally, "failed") == Tally(not_verified=1, failed=4)
+    assert totals(tally) == "3 waiting, 1 handing over, 1 not verified"

@@ -25,7 +25,7 @@ def record(job="a" * 32):
         spec_sha256="5" * 64,
         submitted_at=1_700_000_000.5,
         deadline=1_700_000_900.0,
-        results=ResultsRecord(hash="h1:", files=1, bytes=1, peer="p", folder="f"),
+        results=ResultsRecord(hash="h1:", files=1, bytes=1, folder="f"),
     )
 
 

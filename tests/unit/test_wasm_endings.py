@@ -99,7 +99,7 @@ def test_inputs_keep_their_order_and_their_paths(tmp_path: Path) -> None:
     for name in ("b", "a"):
         (tmp_path / name).mkdir()
     inputs = [(os.fsencode(tmp_path / name), f"/{name}") for name in ("b", "a")]
-    shown, staged = staging.prepare(inputs, ["/outputs"], os.fsencode(tmp_path / "staging"))
+    shown, staged = staging.prepare([(*each, None) for each in inputs], ["/outputs"], os.fsencode(tmp_path / "staging"))
     assert (shown, staged) == (((f"{tmp_path}/b", "/b"), (f"{tmp_path}/a", "/a")), False)
     assert not (tmp_path / "staging").exists()
 
@@ -107,7 +107,7 @@ def test_inputs_keep_their_order_and_their_paths(tmp_path: Path) -> None:
 def test_a_file_at_the_root_is_shown_in_the_root(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     place = tmp_path / "staging"
-    shown, staged = staging.prepare([(os.fsencode(tmp_path / "file"), "/file")], [], os.fsencode(place))
+    shown, staged = staging.prepare([(os.fsencode(tmp_path / "file"), "/file", None)], [], os.fsencode(place))
     assert (shown, staged) == (((f"{place}/0", "/"),), True)
     assert (place / "0" / "file").samefile(tmp_path / "file")
     staging.clear(os.fsencode(place))
@@ -122,4 +122,4 @@ def test_a_file_and_a_folder_do_not_meet(tmp_path: Path, taken: list[str]) -> No
     if not taken:
         inputs.append((os.fsencode(tmp_path / "folder"), "/in"))
     with pytest.raises(staging.Unusable, match="/in"):
-        staging.prepare(inputs, taken, os.fsencode(tmp_path / "staging"))
+        staging.prepare([(*each, None) for each in inputs], taken, os.fsencode(tmp_path / "staging"))

@@ -169,7 +169,7 @@ def _job(task: Task, results: Path, staging: Path) -> Job:
     return Job(
         args=task.engine.args,
         env=tuple(sorted(task.engine.env.items())),
-        inputs=tuple((os.fsencode(mount.host), mount.guest) for mount in task.inputs),
+        inputs=tuple((os.fsencode(mount.host), mount.guest, mount.within) for mount in task.inputs),
         outputs=task.outputs,
         results=os.fsencode(results),
         staging=os.fsencode(staging),

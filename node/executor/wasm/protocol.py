@@ -77,7 +77,9 @@ class Job(_Message, frozen=True, tag="job"):
 
     args: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
-    inputs: tuple[tuple[bytes, str], ...]  # (host path, guest path)
+    inputs: tuple[
+        tuple[bytes, str, str | None], ...
+    ]  # (host path, guest path, guest folder that shows it with its like)
     outputs: tuple[tuple[str, str], ...]  # (name, guest path)
     results: bytes
     staging: bytes  # made by the worker when an input is a single file

@@ -1,9 +1,10 @@
 """Inputs as folders, because WASI opens folders alone.
 
 A folder is shown as it lies. A single file at ``/inputs/a.txt`` is put into a private folder that is shown as
-``/inputs``: as a hard link (which costs nothing, and the guest cannot write through a read-only folder), or, where the
-filesystem or the file's owner forbids that, as a copy (with shared blocks where the filesystem can). All of it runs in
-the worker, so that a slow disk holds up nobody else.
+``/inputs``; files and folders that are parts of ``/inputs`` are put there together, in their places, so that a program
+that lists it sees exactly those. A file is put as a hard link (which costs nothing, and the guest cannot write through
+a read-only folder), or, where the filesystem or the file's owner forbids that, as a copy (with shared blocks where the
+filesystem can). All of it runs in the worker, so that a slow disk holds up nobody else.
 Does not live here: the removal after a killed worker (``executor``).
 """
 
@@ -15,38 +16,52 @@ import posixpath
 import shutil
 import stat
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from node import limits
 
-COPY_BYTES_MAX = 1 * limits.GiB  # A larger file that cannot be linked is refused.
+COPY_BYTES_MAX = 1 * limits.GiB  # A run whose files cannot be linked and are larger together is refused.
+STAGED_MAX = 100_000  # The same of one with more files and folders to put in place.
 
 _FICLONE = 0x40049409  # linux/fs.h
+
+Input = tuple[bytes, str, str | None]  # (host path, guest path, guest folder that shows it with its like)
 
 
 class Unusable(Exception):
     """An input that cannot be shown; the text says what to do, and names guest paths alone."""
 
 
-def prepare(
-    inputs: Iterable[tuple[bytes, str]], taken: Sequence[str], folder: bytes
-) -> tuple[tuple[tuple[str, str], ...], bool]:
+@dataclass(slots=True)
+class _Staging:
+    """What has been put in place for one run."""
+
+    copied_bytes: int = 0
+    placed: int = 0
+
+
+def prepare(inputs: Iterable[Input], taken: Sequence[str], folder: bytes) -> tuple[tuple[tuple[str, str], ...], bool]:
     """(host folder, guest path) for each, in their order, and whether ``folder`` was made for it.
 
     ``taken`` are the guest paths of outputs. Raises Unusable.
     """
     shown: dict[str, str] = {}
     staged: dict[str, bytes] = {}
-    for host, guest in inputs:
+    staging = _Staging()
+    for host, guest, within in inputs:
         try:
-            if stat.S_ISDIR(_kind(host, guest)):
+            is_folder = stat.S_ISDIR(_kind(host, guest))
+            if is_folder and within is None:
                 _show(shown, guest, _text(host, guest), taken)
                 continue
-            parent, name = posixpath.split(guest)
+            parent = posixpath.dirname(guest) if within is None else within
             if parent not in staged:
                 staged[parent] = os.path.join(folder, b"%d" % len(staged))
                 _show(shown, parent, _text(staged[parent], guest), taken)
                 os.makedirs(staged[parent], mode=0o700)
-            _place(host, os.path.join(staged[parent], name.encode()), guest)
+            target = os.path.join(staged[parent], posixpath.relpath(guest, parent).encode())
+            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            (_place_tree if is_folder else _place)(host, target, guest, staging)
         except OSError as error:
             raise Unusable(f"the input at {guest} cannot be used: {error.strerror}") from error
     return tuple((host, guest) for guest, host in shown.items()), bool(staged)
@@ -77,24 +92,50 @@ def _text(host: bytes, guest: str) -> str:
         raise Unusable(f"the input at {guest} lies at a path that is not UTF-8") from error
 
 
-def _place(host: bytes, target: bytes, guest: str) -> None:
+def _place_tree(host: bytes, target: bytes, guest: str, staging: _Staging, depth: int = 0) -> None:
+    """A folder, with links in it as they are: they lead nowhere but inside of what the program sees."""
+    _count(guest, staging)
+    if depth > limits.RESULT_DEPTH_MAX:
+        raise Unusable(f"the input at {guest} has folders more than {limits.RESULT_DEPTH_MAX} deep; give it whole")
+    os.mkdir(target, 0o700)
+    with os.scandir(host) as entries:
+        for entry in entries:
+            place = os.path.join(target, entry.name)
+            if entry.is_symlink():
+                _count(guest, staging)
+                os.symlink(os.readlink(entry.path), place)
+            elif entry.is_dir(follow_symlinks=False):
+                _place_tree(entry.path, place, guest, staging, depth + 1)
+            elif entry.is_file(follow_symlinks=False):
+                _place(entry.path, place, guest, staging)
+
+
+def _count(guest: str, staging: _Staging) -> None:
+    staging.placed += 1
+    if staging.placed > STAGED_MAX:
+        raise Unusable(f"the run sees parts of an input at {guest} with more than {STAGED_MAX} files and folders")
+
+
+def _place(host: bytes, target: bytes, guest: str, staging: _Staging) -> None:
+    _count(guest, staging)
     try:
         os.link(host, target)  # Of a symlink some versions of Python link the link.
     except OSError:
-        _copy(host, target, guest)
+        _copy(host, target, guest, staging)
     else:
         if os.path.islink(target):
             os.unlink(target)
-            _copy(host, target, guest)
+            _copy(host, target, guest, staging)
 
 
-def _copy(host: bytes, target: bytes, guest: str) -> None:
+def _copy(host: bytes, target: bytes, guest: str, staging: _Staging) -> None:
     with open(host, "rb") as source, open(target, "xb") as copy:
         try:
             fcntl.ioctl(copy, _FICLONE, source.fileno())
         except OSError:
             size = os.fstat(source.fileno()).st_size
-            if size > COPY_BYTES_MAX:
+            staging.copied_bytes += size
+            if staging.copied_bytes > COPY_BYTES_MAX:
                 raise Unusable(
                     f"the input at {guest} is a single file of {size} bytes that cannot be linked; give its folder"
                 ) from None
