@@ -19,6 +19,7 @@ from cli import flags, quantities
 from cli.errors import UsageProblem
 from cli.exits import Exit
 from cli.flags import flat
+from node import limits
 from node.config import Capacity, DataConfig, ServeConfig
 
 MEMORY_SHARE = 0.8
@@ -234,12 +235,17 @@ def _data(data: Data, data_dir: Path) -> DataConfig:
         ipfs_connect=data.ipfs_connect,
         ipfs_peers=tuple(data.ipfs_peer or ()),
         ipfs_gateways=tuple(data.ipfs_gateway or ()),
-        ipfs_store_bytes=_size(data.ipfs_store, "--ipfs-store", int(free * STORE_SHARE)),
-        input_cache_bytes=_size(data.input_cache, "--input-cache", int(free * CACHE_SHARE)),
+        ipfs_store_bytes=_size(data.ipfs_store, "--ipfs-store", _share(free, STORE_SHARE)),
+        input_cache_bytes=_size(data.input_cache, "--input-cache", _share(free, CACHE_SHARE)),
         local_inputs=tuple(folder.expanduser().absolute() for folder in data.local_input or ()),
         object_stores=tuple(data.object_store or ()),
         url_cidrs=tuple(data.allow_url_cidr or ()),
     )
+
+
+def _share(free: int, share: float) -> int:
+    """On a disk that is almost full, enough to start with: nothing is taken before it is needed."""
+    return max(int(free * share), limits.STORES_BYTES_MIN)
 
 
 def _capacity(limit: Limit, data_dir: Path) -> Capacity:

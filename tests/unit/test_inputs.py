@@ -1,14 +1,20 @@
-"""What a node refuses about its inputs before it makes anything, and what it says."""
+"""Which inputs a node has by its flags, and what it refuses about them before it makes anything."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from random import Random
 
 import pytest
+from doubles.peers import peer
 
 from cli.serve import config
 from node import inputs
+from node.ambient import Ambient, inline
 from node.errors import OperatorError
+from node.transport.memory import Network
 
 PEER = "/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWGvGMgFLMyy4AAGKf5GiKPnA2TxEZqX39DHYwJr9NgtRN"
 
@@ -57,3 +63,30 @@ def test_flags_that_can_be_meant_are_not(tmp_path: Path) -> None:
             ]
         )
     )
+
+
+@pytest.mark.parametrize(
+    ("flags", "names", "services"),
+    [
+        ([], ("ipfs", "url", "inline"), 1),
+        (["--filecoin-unsealed-path", "/data/{{ cid }}"], ("filecoin_unsealed", "ipfs", "url", "inline"), 1),
+        (["--ipfs-connect", "/ip4/127.0.0.1/tcp/5001"], ("ipfs", "url", "inline"), 0),
+        (["--ipfs-gateway", "https://ipfs.example", "--ipfs-peer", PEER], ("ipfs", "url", "inline"), 1),
+        (["--object-store", "s3://bucket"], ("ipfs", "url", "inline", "object_store"), 1),
+        (["--local-input", "/usr"], ("ipfs", "url", "inline", "local"), 1),
+    ],
+)
+def test_what_there_is_follows_the_flags(
+    tmp_path: Path, flags: list[str], names: tuple[str, ...], services: int
+) -> None:
+    (tmp_path / "node").mkdir()
+    network = Network(Random(1)).join(peer(1))
+    made = inputs.inputs(config(["--data-dir", str(tmp_path / "node"), *flags]), network, Ambient(offload=inline))
+    assert made.sources.names == names
+    assert len(made.services) == services
+
+
+def test_large_libraries_are_not_imported_before_somebody_needs_them() -> None:
+    program = "import sys, node.inputs; print({'httpx', 'obstore', 'ipfshttpclient'} & sys.modules.keys())"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert loaded == "set()\n"
