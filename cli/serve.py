@@ -132,6 +132,23 @@ class Data:
             rich_help_panel=DATA,
         ),
     ] = None
+    local_publish: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Results may be published below it, if their requester lists it too. Repeatable.",
+            rich_help_panel=DATA,
+        ),
+    ] = None
+    object_publish: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="Results may be published below s3://BUCKET[/PREFIX] or az://…, if their requester lists it too."
+            " Repeatable.",
+            rich_help_panel=DATA,
+        ),
+    ] = None
     allow_url_cidr: Annotated[
         list[str] | None,
         typer.Option(
@@ -239,6 +256,8 @@ def _data(data: Data, data_dir: Path) -> DataConfig:
         input_cache_bytes=_size(data.input_cache, "--input-cache", _share(free, CACHE_SHARE)),
         local_inputs=tuple(folder.expanduser().absolute() for folder in data.local_input or ()),
         object_stores=tuple(data.object_store or ()),
+        local_publish=tuple(folder.expanduser().absolute() for folder in data.local_publish or ()),
+        object_publish=tuple(data.object_publish or ()),
         url_cidrs=tuple(data.allow_url_cidr or ()),
     )
 

@@ -35,6 +35,8 @@ class DataConfig:
     input_cache_bytes: int = 10 * limits.GiB
     local_inputs: tuple[Path, ...] = ()  # folders that jobs may read
     object_stores: tuple[str, ...] = ()  # what jobs may read: s3://bucket[/prefix], az://container[/prefix]
+    local_publish: tuple[Path, ...] = ()  # folders that results may be published to
+    object_publish: tuple[str, ...] = ()  # places of object stores that results may be published to
     url_cidrs: tuple[str, ...] = ()  # private networks that URL inputs may come from
 
 

@@ -1,8 +1,8 @@
-"""From a node's configuration to the drivers of its jobs' inputs: what is refused at the start, and which there are.
+"""From a node's configuration to where its jobs' inputs come from and their results are published.
 
-The one place that knows every driver of ``node.storage``. Large libraries are imported where the configuration asks for
-what needs them (ipfshttpclient), or when a job first does (httpx, obstore).
-Does not live here: what the drivers do, the rest of a node (``node.supervisor``).
+The one place that knows every driver of ``node.storage`` and ``node.publisher``, and what is refused at the start.
+Large libraries are imported where the configuration asks for what needs them (ipfshttpclient), or when a job first does
+(httpx, obstore). Does not live here: what the drivers do, the rest of a node (``node.supervisor``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,21 @@ from node.ambient import Ambient
 from node.compute.inline import InlineFetcher
 from node.config import DataConfig, ServeConfig
 from node.errors import OperatorError
-from node.model import CidInput, InlineInput, Input, LocalInput, ObjectInput, UrlInput
+from node.model import (
+    CidInput,
+    InlineInput,
+    Input,
+    IpfsPublisher,
+    LocalInput,
+    LocalPublisher,
+    ObjectInput,
+    ObjectPublisher,
+    Publisher,
+    UrlInput,
+)
+from node.publisher.base import Publishers, Publishing
+from node.publisher.ipfs import IpfsPublishing
+from node.publisher.local import LocalPublishing
 from node.storage.addresses import networks
 from node.storage.base import Storage
 from node.storage.cache import InputCache
@@ -51,6 +65,7 @@ class Inputs:
     """All drivers, and what they do by themselves (``node.wiring``)."""
 
     sources: Sources
+    publishers: Publishers
     services: tuple[Service, ...]
 
 
@@ -65,7 +80,9 @@ def check(config: ServeConfig) -> None:
     _check_ipfs(data, ambient)
     networks(data.url_cidrs)
     listed_by_operator(data.object_stores)
+    listed_by_operator(data.object_publish)
     LocalFiles(data.local_inputs, config.data_dir, ambient.offload)
+    LocalPublishing(data.local_publish, config.data_dir, ambient.offload)
     if any(folder.resolve() == Path("/") for folder in data.local_inputs):
         raise OperatorError("--local-input /: any job could read all of this machine; name the folders that are meant")
     for flag, size in (("--input-cache", data.input_cache_bytes), ("--ipfs-store", data.ipfs_store_bytes)):
@@ -80,9 +97,10 @@ def inputs(config: ServeConfig, network: Network, ambient: Ambient) -> Inputs:
     data, offload = config.data, ambient.offload
     cache = InputCache(config.data_dir / CACHE_FOLDER, data.input_cache_bytes, offload)
     blocks, services = _blocks(config, network, ambient)
+    ipfs = Ipfs(blocks, cache, offload)
     unsealed = _unsealed(config)
     drivers: dict[type[Input], Storage[Any]] = {
-        CidInput: Combo(unsealed, Ipfs(blocks, cache, offload)),
+        CidInput: Combo(unsealed, ipfs),
         UrlInput: Later("url", partial(_web, data, cache, ambient), offload),
         InlineInput: InlineFiles(InlineFetcher(network), cache, offload),
     }
@@ -92,7 +110,26 @@ def inputs(config: ServeConfig, network: Network, ambient: Ambient) -> Inputs:
         drivers[ObjectInput] = Later("object_store", partial(_objects, data, cache, ambient), offload)
     names = [driver.name for kind, driver in drivers.items() if kind is not CidInput]
     of_cids = [Ipfs.name] if unsealed is None else [unsealed.name, Ipfs.name]
-    return Inputs(Sources(drivers, (*of_cids, *names)), services)
+    ways = _ways(config, network, cache, ambient) | {IpfsPublisher: IpfsPublishing(blocks[0], ipfs, network.local_id)}
+    return Inputs(Sources(drivers, (*of_cids, *names)), Publishers(ways), services)
+
+
+def _ways(
+    config: ServeConfig, network: Network, cache: InputCache, ambient: Ambient
+) -> dict[type[Publisher], Publishing[Any]]:
+    """Of publishing, as far as the operator lists places for them."""
+    data = config.data
+    ways: dict[type[Publisher], Publishing[Any]] = {}
+    if data.local_publish:
+        ways[LocalPublisher] = LocalPublishing(data.local_publish, config.data_dir, ambient.offload)
+    if data.object_publish:
+        from node.publisher.object_store import ObjectPublishing
+        from node.storage.object_store import ObjectInputs, ObjectStore
+
+        store = ObjectStore(data.object_publish)
+        inputs_of = ObjectInputs(store, cache, ambient.offload)
+        ways[ObjectPublisher] = ObjectPublishing(store, inputs_of, network.local_id)
+    return ways
 
 
 def _blocks(config: ServeConfig, network: Network, ambient: Ambient) -> tuple[tuple[Blocks, ...], tuple[Service, ...]]:

@@ -71,6 +71,7 @@ DRAFT_S = 150.0  # Pinning URLs and listing inputs at submission; a job that tak
 DRAFTS_PER_CLIENT = 64  # Submissions whose inputs are looked at; further ones are refused (429).
 LISTED_MAX = 500_000  # Files and folders of all inputs of a job with sharding. Refused at submission.
 ATOMS_MAX = 100_000  # Paths that a sharding pattern matches. Refused at submission.
+LOCATION_CHARS_MAX = 4 * KiB  # Where results were published. A longer one is malformed.
 SHARDS_MAX = 10_000  # Refused at submission.
 SHARD_PATH_CHARS_MAX = 4_096  # Refused at submission.
 SHARD_PATHS_BYTES_MAX = 512 * KiB  # Of one shard: they travel in one frame. Refused at submission.
@@ -102,6 +103,7 @@ RESULTS_KEPT_S = 3_600.0  # A result whose requester is silent for this long aft
 MODULE_FETCHES_MAX = 16  # Modules on their way here, one for each requester; further runs wait.
 MODULE_FETCH_S = 300.0  # A module that takes longer fails its run.
 INLINE_FETCH_S = 60.0  # The same of an inline file.
+PUBLISHED_AT_ONCE = 4  # Results that a node publishes at the same time; requesters take turns.
 INLINE_FILES_MAX = 1_024  # Results of more files do not, however small they are.
 INLINE_BYTES_MAX = 64 * KiB  # Results up to this travel in the control frame.
 

@@ -124,13 +124,15 @@ class HandOver(_Message, frozen=True, tag="hand_over"):
 class Results(_Message, frozen=True, tag="results"):
     """Winner to requester: the manifest and the sizes in its order; with ``files`` the contents too, when all is small.
 
-    ``manifest`` None: too long for a frame, fetch it as a blob.
+    ``manifest`` None: too long for a frame, fetch it as a blob. ``location``: where it has published them, a URI; ""
+    when the requester is to have the files, or nobody.
     """
 
     execution: Hex32
     manifest: bytes | None
     sizes: tuple[Size, ...] | None
     files: tuple[bytes, ...] | None
+    location: Annotated[str, msgspec.Meta(max_length=limits.LOCATION_CHARS_MAX)] = ""
 
 
 class NoResults(_Message, frozen=True, tag="no_results"):

@@ -85,6 +85,7 @@ async def _main(config: ServeConfig, wrap: Wrap) -> None:
         journal=ThreadedJournal(config.data_dir / "journal.sqlite"),
         executors=(wrap(WasmExecutor(config.data_dir / "compiled", ambient.offload)),),
         storage=data.sources,
+        publishers=data.publishers,
         services=data.services,
         capacity=config.capacity,
         data_dir=config.data_dir,

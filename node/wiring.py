@@ -25,6 +25,7 @@ from node.executor.base import Executor
 from node.identity import Identity
 from node.journal.base import Journal
 from node.model import PeerId
+from node.publisher.base import Publishers
 from node.requester.desk import JobDesk
 from node.requester.role import Keeping, Requester
 from node.storage.sources import Sources
@@ -49,6 +50,7 @@ class Parts:
     journal: Journal
     executors: Sequence[Executor]
     storage: Sources
+    publishers: Publishers
     capacity: Capacity
     data_dir: Path
     bootstrap: tuple[str, ...]
@@ -65,13 +67,16 @@ class Node:
         engines = {executor.name: executor for executor in parts.executors}
         self.modules = Modules(parts.data_dir / "modules")
         self.results = Results(parts.data_dir / "results")
-        keeping = Keeping(journal=parts.journal, results=self.results, modules=self.modules)
+        keeping = Keeping(
+            journal=parts.journal, results=self.results, modules=self.modules, publishers=parts.publishers
+        )
         self.requester = Requester(parts.identity, transport, keeping, VERIFIERS, ambient)
         self.jobs = JobDesk(self.requester, keeping, parts.storage, ambient)
         able = Abilities(
             engines=engines,
             verifiers=VERIFIERS,
             storage=parts.storage,
+            publishers=parts.publishers,
             job_limit=job_limit(parts.capacity),
             timeout_s=parts.capacity.job_timeout_s,
         )
@@ -79,6 +84,7 @@ class Node:
             identity=parts.identity,
             engines=engines,
             storage=parts.storage,
+            publishers=parts.publishers,
             modules=ModuleFetcher(transport, self.modules, ambient.offload),
             scratch=parts.data_dir / "scratch",
             ambient=ambient,

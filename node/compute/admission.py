@@ -15,6 +15,7 @@ from node.compute.capacity import Need, need_of, refusal
 from node.errors import InvalidSpec, NoRoom, ResourceError
 from node.messages import Offer
 from node.model import DeclineCode, JobSpec, cut, shown
+from node.publisher.base import Publishers
 from node.spec import completed
 from node.storage.sources import Sources
 
@@ -34,6 +35,7 @@ class Abilities:
     engines: Collection[str]
     verifiers: Collection[str]
     storage: Sources
+    publishers: Publishers
     job_limit: Need
     timeout_s: float
 
@@ -49,7 +51,8 @@ def refused_at_sight(offer: Offer, able: Abilities) -> Refusal | None:
         return Refusal("engine", f"no {engine} engine here")
     if spec.verifier not in able.verifiers:
         return Refusal("verifier", f"no {spec.verifier} verifier here")
-    return None
+    unpublishable = able.publishers.refusal(spec.publisher)
+    return None if unpublishable is None else Refusal("policy", cut(unpublishable))
 
 
 def _broken_rule(offer: Offer) -> str | None:

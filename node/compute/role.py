@@ -18,6 +18,7 @@ from node.ambient import Ambient
 from node.compute.account import Account, paths_weight
 from node.compute.admission import Abilities, Refusal, looked_up, refused_at_sight, refused_for_room
 from node.compute.capacity import Ledger, need_of, slots
+from node.compute.publish import published
 from node.compute.run import Bench, Execution, run
 from node.errors import BlobRefused
 from node.messages import (
@@ -35,7 +36,7 @@ from node.messages import (
     Release,
     Started,
 )
-from node.model import ExecutionId, JobId, PeerId
+from node.model import ExecutionId, JobId, PeerId, VaultPublisher
 from node.transport.base import Blob, Transport
 from node.transport.files import file_blob
 from node.verifier.proposal import sealing_key_for
@@ -235,7 +236,19 @@ class Compute:
         elif given.state == "proposed":  # Once: a repeated one would have us send it all again.
             given.state = "won"
             log.info("won", extra={"execution": execution, "job": given.job})
-            self._transport.send(sender, given.results.handed_over)
+            if isinstance(given.spec.publisher, VaultPublisher):
+                self._transport.send(sender, given.results.handed_over)
+            else:
+                given.is_publishing, given.scope = True, trio.CancelScope()
+                self._begin(partial(self._publish, given))
+
+    async def _publish(self, given: Execution) -> None:
+        with given.scope:
+            answer = await published(self._bench, given)
+            self._transport.send(given.requester, answer)
+        given.is_publishing = False
+        if given.state == "released":
+            await self._clear(given)
 
     def _release(self, given: Execution) -> None:
         """Stop it if it runs, delete what is kept. Its id stays taken until nothing of it is left."""
@@ -246,7 +259,8 @@ class Compute:
         given.scope.cancel()
         if given.expiry is not None:  # Else its work is under way, and clears up behind itself.
             given.expiry.cancel()
-            self._begin(partial(self._clear, given))
+            if not given.is_publishing:
+                self._begin(partial(self._clear, given))
 
     async def _clear(self, given: Execution) -> None:
         self._ledger.withdraw(given.execution)

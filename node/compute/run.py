@@ -28,6 +28,7 @@ from node.executor.base import Executor, Mount, RunLimits, Task
 from node.identity import Identity
 from node.messages import Failed, Proposed
 from node.model import EXIT_CODE, DirHash, ExecutionId, FailureCode, JobId, JobSpec, PeerId, cut
+from node.publisher.base import Publishers
 from node.removal import remove
 from node.room import need_room
 from node.storage.sources import Sources
@@ -55,6 +56,7 @@ class Execution:
     state: Literal["running", "proposed", "won", "released"] = "running"
     results: Kept | None = None
     expiry: Alarm | None = None  # rings when nobody asked for the results in time
+    is_publishing: bool = False  # and what is left of it is cleared up afterwards
 
     @property
     def spec(self) -> JobSpec:
@@ -87,6 +89,8 @@ class Bench:
     modules: ModuleFetcher
     scratch: Path
     ambient: Ambient
+    publishers: Publishers
+    publishing: Turns = field(default_factory=partial(Turns, limits.PUBLISHED_AT_ONCE))
     hashing: Turns = field(default_factory=partial(Turns, HASHED_AT_ONCE))  # Else large results would take all threads.
 
     def folder(self, execution: ExecutionId) -> Path:

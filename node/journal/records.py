@@ -96,7 +96,7 @@ class ResultsRecord(_Record, frozen=True, kw_only=True):
     hash: str  # ``h1:…`` of all files by their names in the vault: ``stdout``, or ``per_shard/<shard>/stdout``
     files: int
     bytes: int
-    folder: str  # relative to the vault
+    folder: str | None = None  # relative to the vault; None: they were published, or nobody keeps them
 
 
 class ShardResults(_Record, frozen=True, kw_only=True):
@@ -105,8 +105,9 @@ class ShardResults(_Record, frozen=True, kw_only=True):
     hash: str  # of its files under their own names, as voted on
     files: int
     bytes: int
-    peer: PeerId  # who handed it over
+    peer: PeerId  # who handed it over, or published it
     exit_code: int | None = None
+    location: str = ""  # where it is published and was read back from; "": the requester keeps it, or nobody does
 
 
 class Failure(_Record, frozen=True, kw_only=True):

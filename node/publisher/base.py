@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from node.errors import StorageError
-from node.model import JobId, Publisher
+from node.model import JobId, NonePublisher, Publisher, VaultPublisher
 
 Where = TypeVar("Where", contravariant=True)  # a class of ``node.model.Publisher``
 
@@ -45,6 +45,8 @@ class Publishing(Protocol[Where]):
 
 Ways = Mapping[type[Publisher], Publishing[Any]]
 
+WITHOUT_A_WAY = (VaultPublisher, NonePublisher)  # No way leads there: the requester has the files, or nobody.
+
 
 class Publishers:
     """All the ways of this node to publish."""
@@ -58,18 +60,29 @@ class Publishers:
         return tuple(way.name for way in self._ways.values())
 
     def refusal(self, where: Publisher) -> str | None:
-        """See Publishing."""
+        """Why this node would neither publish there nor read back from there; None when it would. Pure."""
+        if isinstance(where, WITHOUT_A_WAY):
+            return None
         way = self._ways.get(type(where))
         if way is None:
             return f"this node does not publish to {where.__struct_config__.tag}"
         return way.refusal(where)
 
-    def to(self, where: Publisher) -> Publishing[Any]:
-        """The way that leads there. Raises StorageError when this node has none."""
-        way = self._ways.get(type(where))
-        if way is None:
-            raise StorageError(self.refusal(where))
-        return way
+    async def publish(self, where: Publisher, below: str, results: Path) -> str:
+        """See Publishing; "" where there is nothing to do."""
+        return "" if isinstance(where, WITHOUT_A_WAY) else await self._to(where).publish(where, below, results)
+
+    def published(
+        self, where: Publisher, below: str, location: str, bytes_max: int
+    ) -> AbstractAsyncContextManager[Path]:
+        """See Publishing."""
+        return self._to(where).published(where, below, location, bytes_max)
+
+    def _to(self, where: Publisher) -> Publishing[Any]:
+        why_not = self.refusal(where)
+        if why_not is not None:
+            raise StorageError(why_not)
+        return self._ways[type(where)]
 
 
 def below(job: JobId, shard: int) -> str:

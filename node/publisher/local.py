@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from node.ambient import Offload
-from node.errors import BadResult, NoRoom, StorageError
+from node.errors import BadResult, NoRoom, OperatorError, StorageError
 from node.model import LocalPublisher
 from node.removal import remove
 
@@ -20,18 +20,20 @@ _FLAG = "--local-publish"
 
 
 class LocalPublishing:
-    """Publishing below ``roots``: absolute folders without links in them."""
+    """Publishing below ``folders``, never in ``private``. Raises OperatorError for what is no folder to write to.
+
+    A listed folder may be a link, read once, here; below it none is followed.
+    """
 
     name = "local"
 
-    def __init__(self, roots: Sequence[Path], offload: Offload) -> None:
-        self._roots = tuple(roots)
+    def __init__(self, folders: Sequence[Path], private: Path, offload: Offload) -> None:
+        self._roots = {folder: _root(folder, private.resolve()) for folder in folders}
         self._offload = offload
 
     def refusal(self, where: LocalPublisher) -> str | None:
         """See Publishing."""
-        folder = Path(where.folder)
-        if any(folder == root or root in folder.parents for root in self._roots):
+        if self._listed(where) is not None:
             return None
         return f"this node publishes nothing to {where.folder} ({_FLAG} lists the folders it may write to)"
 
@@ -40,23 +42,42 @@ class LocalPublishing:
         target = self._target(where, below)
         partial = target.with_name(f".partial-{target.name}")
         await self._offload(_copied, results, partial, target)
-        return target.as_uri()
+        return _location(where, below)
 
     @asynccontextmanager
     async def published(self, where: LocalPublisher, below: str, location: str, bytes_max: int) -> AsyncIterator[Path]:
         """See Publishing: the folder itself, whose bytes are counted as they are hashed."""
         target = self._target(where, below)
-        if location != target.as_uri():
-            raise BadResult(f"it says that it published to {location}, and not to {target.as_uri()}")
+        if location != _location(where, below):
+            raise BadResult(f"it says that it published to {location[:200]!r}, and not to {_location(where, below)}")
         if not await self._offload(_is_folder, target):
             raise StorageError(f"{target} is not there on the requester: do both see the same share?")
         yield target
 
     def _target(self, where: LocalPublisher, below: str) -> Path:
-        why_not = self.refusal(where)
-        if why_not is not None:
-            raise StorageError(why_not)
-        return Path(where.folder) / below
+        listed = self._listed(where)
+        if listed is None:
+            raise StorageError(self.refusal(where))
+        return self._roots[listed] / Path(where.folder).relative_to(listed) / below
+
+    def _listed(self, where: LocalPublisher) -> Path | None:
+        folder = Path(where.folder)
+        return next((listed for listed in self._roots if listed in (folder, *folder.parents)), None)
+
+
+def _location(where: LocalPublisher, below: str) -> str:
+    return (Path(where.folder) / below).as_uri()
+
+
+def _root(folder: Path, private: Path) -> Path:
+    real = folder.resolve()
+    if not real.is_dir():
+        raise OperatorError(f"{_FLAG} {folder}: there is no such folder")
+    if real == Path("/") or real == private or private in real.parents or real in private.parents:
+        raise OperatorError(f"{_FLAG} {folder}: results would get among the node's own files; list another folder")
+    if not os.access(real, os.W_OK | os.X_OK):
+        raise OperatorError(f"{_FLAG} {folder}: this node may not write there")
+    return real
 
 
 def _is_folder(path: Path) -> bool:

@@ -18,6 +18,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from node import limits
 from node.journal.records import Answer, ExecutionRecord, JobRecord, ShardRecord, VerdictRecord
 from node.model import Draw, Hex32, Hex64, JobSpec, PeerId, PeerName, Plan, Reason
 from node.spec import paths_sha256
@@ -102,7 +103,8 @@ class Shard(_Part, frozen=True, kw_only=True):
     executions: tuple[Run, ...]
     verdict: Outcome | None  # None: it did not come to a vote
     manifest: H1 | None  # of its files; None: nothing is kept
-    source: PeerName | None  # who handed them over
+    source: PeerName | None  # who handed them over, or published them
+    location: Annotated[str, msgspec.Meta(max_length=limits.LOCATION_CHARS_MAX)]  # a URI; "": not published
     reason: Reason  # why nothing is kept
 
 
@@ -211,6 +213,7 @@ def _shard(shard: ShardRecord, plan: Plan | None, signed: Mapping[str, SignedPro
         verdict=None if shard.verdict is None else _outcome(shard.verdict),
         manifest=None if kept is None else kept.hash,
         source=None if kept is None else kept.peer,
+        location="" if kept is None else kept.location,
         reason="" if kept is not None else _why_not(shard),
     )
 

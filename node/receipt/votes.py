@@ -6,7 +6,7 @@ Does not live here: the files that won (``node.receipt.files``), the order of al
 from __future__ import annotations
 
 from node.errors import BadProposal
-from node.model import DirHash, ExecutionId, JobId, PeerId
+from node.model import DirHash, ExecutionId, JobId, NonePublisher, PeerId, VaultPublisher
 from node.receipt.broken import BrokenError, distinct, require
 from node.receipt.statement import UNREADABLE, Camp, Outcome, Predicate, Run, Shard
 from node.spec import plan_sha256_of
@@ -56,7 +56,7 @@ def check_shard(predicate: Predicate, shard: Shard) -> None:
         votes = _votes(predicate, shard)
         if shard.verdict is not None:
             _check_verdict(predicate, shard.verdict, votes)
-        _check_kept(shard, votes)
+        _check_kept(predicate, shard, votes)
     except BrokenError as error:
         raise BrokenError(f"{where}{error}") from error
 
@@ -113,14 +113,16 @@ def _check_verdict(predicate: Predicate, said: Outcome, votes: Votes) -> None:
         raise BrokenError(f"recounted, the vote has no winner: {recount.reason}")
 
 
-def _check_kept(shard: Shard, votes: Votes) -> None:
+def _check_kept(predicate: Predicate, shard: Shard, votes: Votes) -> None:
     if shard.manifest is None:
-        require(shard.source is None, "somebody handed over what is not kept")
+        require(shard.source is None and not shard.location, "somebody handed over what is not kept")
         require(shard.reason != "", "nothing says why there is no result")
         return
     won = None if shard.verdict is None or shard.verdict.kind == "not_verified" else shard.verdict.hash
     require(won is not None, "something is kept that did not win")
     require(shard.manifest == won, "the manifest is not the one that won")
     require(shard.reason == "", "there are both a result and a reason why not")
+    is_published = not isinstance(predicate.spec.publisher, VaultPublisher | NonePublisher)
+    require(bool(shard.location) == is_published, "results are not where the spec says that they go")
     from_whom = None if shard.source is None else votes.get(PeerId(shard.source))
     require(from_whom == won, "the files did not come from a node that proposed them")

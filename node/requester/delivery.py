@@ -15,7 +15,7 @@ import trio
 
 from node import limits
 from node.ambient import Ambient
-from node.errors import BadResult, BlobRefused, MalformedMessage, NoRoom, PeerGone
+from node.errors import BadResult, BlobRefused, MalformedMessage, NoRoom, PeerGone, StorageError
 from node.identity import Identity
 from node.model import cut
 from node.receipt.sign import make
@@ -147,7 +147,7 @@ class Deliveries:
             event: ShardEvent = Lied(order.peer, cut(str(error)))
         except trio.TooSlowError:
             event = NotHandedOver(order.peer, "it took more than its share of the time")
-        except (PeerGone, BlobRefused) as error:
+        except (PeerGone, BlobRefused, StorageError) as error:
             event = NotHandedOver(order.peer, cut(str(error)))
         except NoRoom as error:
             event = CannotKeep(str(error))

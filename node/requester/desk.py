@@ -45,6 +45,7 @@ class JobDesk:
         with self._keeping.modules.held(Sha256(spec.engine.module)):
             module_bytes = await self._module_bytes(client, Sha256(spec.engine.module))
             self._check_quota(client, 0)  # Before others are asked for it.
+            self._check_publisher(spec)
             draft = await self._drafting.draft(client, spec)
             text = canonical(draft.spec)
             live = LiveJob(
@@ -55,6 +56,12 @@ class JobDesk:
             self._check_quota(client, live.spec_bytes, live.base.shards)
             self._requester.open(live)
         return await live.taken()
+
+    def _check_publisher(self, spec: JobSpec) -> None:
+        """What is published is read back here before anybody hears of it."""
+        why_not = self._keeping.publishers.refusal(spec.publisher)
+        if why_not is not None:
+            raise InvalidSpec("$.publisher", why_not)
 
     async def plan(self, client: ClientId, spec: JobSpec) -> Plan:
         """See Jobs."""

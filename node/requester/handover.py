@@ -11,7 +11,7 @@ asked when (``node.requester.delivery``).
 from __future__ import annotations
 
 import hashlib
-import re
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -24,9 +24,11 @@ from node.ambient import Ambient
 from node.errors import BadResult, BlobRefused, MalformedMessage, PeerGone
 from node.journal.records import JobRecord, ResultsRecord, ShardResults
 from node.messages import FileWanted, HandOver, ManifestWanted, NoResults, Results
-from node.model import EXIT_CODE, RESULT_NAMES, DirHash, ExecutionId, PeerId
+from node.model import EXIT_CODE, RESULT_NAMES, DirHash, ExecutionId, PeerId, VaultPublisher
+from node.publisher.base import Publishers
 from node.requester.incoming import Collected, Incoming, local_name, weighed
 from node.requester.life import Fetch
+from node.requester.read_back import exit_code_in, read_back
 from node.transport.base import Transport
 from node.transport.resume import resumed
 from node.vault.results import Intake
@@ -35,15 +37,15 @@ from node.verifier.manifest import Manifest, check_sizes, parse, parse_sized
 
 _LONG_MAX = 4  # Manifests too long for a frame, in memory at once; further winners wait within their time.
 _SHORT_BYTES = 16 * limits.KiB  # A longer manifest is parsed by a thread.
-_EXIT_CODE = re.compile(rb"(?:0|[1-9][0-9]{0,2})")
 
 
 class HandOvers:
     """Asks winners. ``received`` is given the answers, in the reader's task."""
 
-    def __init__(self, transport: Transport, vault: ResultsVault, ambient: Ambient) -> None:
+    def __init__(self, transport: Transport, vault: ResultsVault, publishers: Publishers, ambient: Ambient) -> None:
         self._transport = transport
         self._vault = vault
+        self._publishers = publishers
         self._ambient = ambient
         self._places = trio.CapacityLimiter(_LONG_MAX)
         self._waiting: dict[tuple[PeerId, ExecutionId], trio.MemorySendChannel[Results | NoResults]] = {}
@@ -56,23 +58,29 @@ class HandOvers:
 
     async def begin(self, record: JobRecord) -> Collected:
         """A place for the results of a job. Raises NoRoom."""
+        if not isinstance(record.spec.publisher, VaultPublisher):
+            return Collected(record, None)
         return Collected(record, await self._ambient.offload(self._vault.intake, record))
 
     async def drop(self, incoming: Incoming) -> None:
         """Leave nothing of a shard behind."""
         incoming.collected.give_back(incoming.shard)
+        if incoming.collected.intake is None:
+            return
         with trio.CancelScope(shield=True):  # Deleting a folder is bounded by its limits.
             await self._ambient.offload(incoming.intake.drop, incoming.part)
 
     async def abandon(self, collected: Collected) -> None:
         """Leave nothing behind, also of what is finished."""
+        if collected.intake is None:
+            return
         with trio.CancelScope(shield=True):  # Deleting a folder is bounded by its limits.
             await self._ambient.offload(collected.intake.abandon)
 
     async def finish(self, collected: Collected) -> tuple[ResultsRecord, Manifest]:
         """Give everything that is kept its name. Raises NoRoom."""
         manifest, won = await self._ambient.offload(_finished, collected)
-        folder = self._vault.relative(collected.record)
+        folder = None if collected.intake is None else self._vault.relative(collected.record)
         results = ResultsRecord(hash=won, files=len(manifest.lines), bytes=collected.bytes, folder=folder)
         return results, manifest
 
@@ -84,13 +92,16 @@ class HandOvers:
         if incoming.source != order.peer:
             incoming.restart_file()
             incoming.source = order.peer
-        answer = await self._ask(order.peer, order.execution)
+        publishes = not isinstance(incoming.record.spec.publisher, VaultPublisher)
+        answer = await self._ask(order.peer, order.execution, math.inf if publishes else limits.BLOB_STALL_S)
         async with self._places if answer.manifest is None else nullcontext():
             return await self._take(incoming, order, answer)
 
     async def _take(self, incoming: Incoming, order: Fetch, answer: Results) -> ShardResults:
         await self._take_manifest(incoming, order, answer)
         assert incoming.manifest is not None
+        if incoming.collected.intake is None:
+            return await self._read_back(incoming, order, answer.location)
         if answer.files is not None:
             await self._take_inline(incoming, answer.files)
         for index in range(incoming.whole, len(incoming.manifest.lines)):
@@ -104,12 +115,25 @@ class HandOvers:
             exit_code=exit_code,
         )
 
-    async def _ask(self, peer: PeerId, execution: ExecutionId) -> Results:
+    async def _read_back(self, incoming: Incoming, order: Fetch, location: str) -> ShardResults:
+        """Nobody hears where results are before every byte of them has been read there."""
+        assert incoming.manifest is not None
+        exit_code = await read_back(self._publishers, self._ambient, incoming, location)
+        return ShardResults(
+            hash=order.hash,
+            files=len(incoming.manifest.lines),
+            bytes=sum(incoming.sizes),
+            peer=order.peer,
+            exit_code=exit_code,
+            location=location,
+        )
+
+    async def _ask(self, peer: PeerId, execution: ExecutionId, limit_s: float) -> Results:
         send, receive = trio.open_memory_channel[Results | NoResults](1)
         self._waiting[peer, execution] = send
         self._transport.send(peer, HandOver(execution))
         try:
-            with trio.fail_after(limits.BLOB_STALL_S):
+            with trio.fail_after(limit_s):
                 answer = await receive.receive()
         except trio.TooSlowError as error:
             raise PeerGone("it does not answer") from error
@@ -131,7 +155,7 @@ class HandOvers:
         if incoming.manifest is None:
             weigh = partial(weighed, manifest, incoming.part)
             incoming.collected.make_room(incoming.shard, weigh() if is_short else await self._ambient.offload(weigh))
-            if answer.files is None:
+            if answer.files is None and incoming.collected.intake is not None:
                 await self._ambient.offload(incoming.intake.need_room, sum(sizes))
         incoming.manifest, incoming.sizes = manifest, sizes
 
@@ -217,7 +241,8 @@ def _sized_manifest(text: bytes, order: Fetch, record: JobRecord) -> tuple[Manif
 
 
 def _finished(collected: Collected) -> tuple[Manifest, DirHash]:
-    collected.intake.finish()
+    if collected.intake is not None:
+        collected.intake.finish()
     manifest = collected.manifest()
     return manifest, manifest.h1()
 
@@ -230,6 +255,4 @@ def _settled(incoming: Incoming) -> int | None:
 
 
 def _exit_code(intake: Intake, part: str) -> int | None:
-    """What the file says, if it says what an exit code can be; a peer wrote it."""
-    text = intake.peek(part + EXIT_CODE)
-    return int(text) if _EXIT_CODE.fullmatch(text) and int(text) <= 255 else None
+    return exit_code_in(intake.peek(part + EXIT_CODE))

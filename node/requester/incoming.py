@@ -33,7 +33,7 @@ class Collected:
     """What is kept of one job, and the place for it."""
 
     record: JobRecord
-    intake: Intake
+    intake: Intake | None  # None: what won is published, and none of it is kept here
     bytes: int = 0  # of the shards that are kept
     manifests: dict[int, Manifest] = field(default_factory=dict)  # the same
     _weights: dict[int, Weight] = field(default_factory=dict)
@@ -97,6 +97,7 @@ class Incoming:
     @property
     def intake(self) -> Intake:
         """Where its files go."""
+        assert self.collected.intake is not None
         return self.collected.intake
 
     @property

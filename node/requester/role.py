@@ -36,6 +36,7 @@ from node.messages import (
 )
 from node.messages import Decline as Declined
 from node.model import ExecutionId, JobId, PeerId, Sha256
+from node.publisher.base import Publishers
 from node.requester.cut_off import end_cut_off
 from node.requester.delivery import Deliveries
 from node.requester.handover import HandOvers
@@ -79,6 +80,7 @@ class Keeping:
     journal: Journal
     results: ResultsVault
     modules: Modules
+    publishers: Publishers
 
 
 class Requester:
@@ -96,7 +98,7 @@ class Requester:
         self._transport = transport
         self._keeping = keeping
         self._ambient = ambient
-        self._hand_overs = HandOvers(transport, keeping.results, ambient)
+        self._hand_overs = HandOvers(transport, keeping.results, keeping.publishers, ambient)
         self._steps = Steps(keeping.journal, verifiers, ambient, self._perform, self._ended)
         self._deliveries = Deliveries(identity, self._hand_overs, ambient, self._steps)
         self._alarms = Alarms()

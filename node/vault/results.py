@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from node.errors import NoRoom, NotFound, OperatorError
 from node.journal.records import JobRecord
+from node.model import VaultPublisher
 from node.room import need_room
 
 _PARTIAL = ".partial-"
@@ -143,6 +144,12 @@ class Results:
     def folder(self, record: JobRecord) -> Path:
         """The complete results. Raises NotFound when there are none, or no longer."""
         folder = self._root / self.relative(record)
+        publisher = record.spec.publisher
+        if record.results is not None and not isinstance(publisher, VaultPublisher):
+            raise NotFound(
+                "this node does not keep the results of this job: its spec has them published to"
+                f" {publisher.__struct_config__.tag}, and `job describe` says where each shard's are"
+            )
         if record.results is None or not folder.is_dir():
             raise NotFound("this job has no results here")
         return folder

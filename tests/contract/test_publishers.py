@@ -22,7 +22,7 @@ class TestLocal(PublisherContract):
         shared = folder / "shared"
         (shared / "team").mkdir(parents=True)
         yield Place(
-            LocalPublishing((shared,), inline),
+            LocalPublishing((shared,), folder / "data", inline),
             LocalPublisher(folder=str(shared / "team")),
             LocalPublisher(folder=str(folder / "shared-not")),
         )

@@ -24,7 +24,9 @@ from node.executor.scripted import Play, Script, ScriptedExecutor
 from node.journal.base import SaveModule
 from node.journal.records import ExecutionRecord, JobRecord, ShardRecord, ShardResults, VerdictRecord
 from node.journal.writer import InlineJournal
-from node.model import CidInput, ClientId, Deal, Input, JobSpec, Sha256, WasmEngine
+from node.model import CidInput, ClientId, Deal, Input, JobSpec, LocalPublisher, Sha256, WasmEngine
+from node.publisher.base import Publishers
+from node.publisher.local import LocalPublishing
 from node.spec import completed
 from node.storage.filecoin_unsealed import FilecoinUnsealed
 from node.storage.sources import Sources
@@ -93,12 +95,18 @@ class Cluster:
     scopes: list[trio.CancelScope] = field(default_factory=list)
     transports: list[MemoryTransport] = field(default_factory=list)
 
+    @property
+    def shared(self) -> Path:
+        """A folder that every node may publish to."""
+        return self.folder / "shared"
+
     async def start(self, script: Script, number: int | None = None, node: Callable[[Parts], Node] = Node) -> int:
         """A further node, or node ``number`` again after ``stop``. It joins through node 0."""
         mine = len(self.nodes) if number is None else number
         transport = self.network.join(peer(mine))
         data = self.folder / str(mine)
         data.mkdir(exist_ok=True)
+        self.shared.mkdir(exist_ok=True)
         ambient = Ambient(now=_now, token=self.random.randbytes, offload=inline)
         parts = Parts(
             identity=identity(mine),
@@ -106,6 +114,7 @@ class Cluster:
             journal=InlineJournal(data / "journal.sqlite"),
             executors=(ScriptedExecutor(script),),
             storage=Sources({CidInput: FilecoinUnsealed(f"{data}/unsealed/{{{{ cid }}}}", inline)}),
+            publishers=Publishers({LocalPublisher: LocalPublishing((self.shared,), data, inline)}),
             capacity=CAPACITY,
             data_dir=data,
             bootstrap=() if mine == 0 else self.transports[0].addresses,

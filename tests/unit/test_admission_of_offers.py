@@ -11,7 +11,8 @@ from node.compute.admission import Abilities, Refusal, looked_up, refused_at_sig
 from node.compute.capacity import Need
 from node.errors import DriverUnavailable, NoRoom, StorageError, Unconfirmed
 from node.messages import Offer
-from node.model import CidInput, Deal, JobSpec, Output, Resources, WasmEngine
+from node.model import CidInput, Deal, IpfsPublisher, JobSpec, Output, Resources, WasmEngine
+from node.publisher.base import Publishers
 from node.storage.sources import Sources
 
 SPEC = JobSpec(
@@ -45,6 +46,7 @@ def able(**changes):
         "engines": ("wasm",),
         "verifiers": ("deterministic", "noop"),
         "storage": Shelf(),
+        "publishers": Publishers({}),
         "job_limit": Need(1000, 10, 20),
         "timeout_s": 60.0,
     }
@@ -85,6 +87,7 @@ def test_what_can_be_run_is_bid_on():
         ({"resources": Resources(memory_bytes=1, disk_bytes=21)}, {}, "resources"),
         ({"deal": Deal(concurrency=1)}, {}, "policy"),
         ({"outputs": (Output(name="stderr", path="/o"),)}, {}, "policy"),
+        ({"publisher": IpfsPublisher()}, {}, "policy"),
         ({"module_bytes": limits.MODULE_BYTES_MAX + 1}, {}, "policy"),
     ],
 )
