@@ -221,7 +221,6 @@ async def _read(node: Node, link: Link, session: Session, ends: tuple[Exact, Bod
         if session.ack_is_due:
             link.wake()
         await _feed(ends)
-        link.heard_at = trio.current_time()
 
 
 def _take_frame(node: Node, link: Link, session: Session, body: bytes) -> None:
