@@ -40,7 +40,7 @@ class Watcher:
 
 def link(number: int, host: str = "127.0.0.1", *, wanted: bool = False) -> Link:
     """A connection of guest ``number``."""
-    muxer: Any = SimpleNamespace(hasten=lambda: None, heard_at=0.0)
+    muxer: Any = SimpleNamespace(hasten=lambda: None, heard_at=0.0, unread_bytes=0)
     attached = trio.Event() if wanted else None
     made = Link(muxer, Address("ip4", host, 4001, identity(number).peer_id), trio.CancelScope(), attached=attached)
     made.is_wanted = wanted
@@ -137,6 +137,22 @@ def test_guests_that_we_want_stay_unused_but_not_dead_and_are_not_too_many() -> 
             all_of_them.admit(link(100 + number, wanted=True))
         with pytest.raises(PeerGone, match="want"):
             all_of_them.admit(link(99, wanted=True))
+
+    in_time(main)
+
+
+def test_who_sent_most_goes_when_guests_sent_too_much_that_nobody_reads() -> None:
+    async def main() -> None:
+        all_of_them = guests()
+        links = [link(100 + number) for number in range(8)]
+        for number, one in enumerate(links):
+            all_of_them.admit(one)
+            vars(one.muxer)["unread_bytes"] = limits.GUESTS_UNREAD_BYTES // 8 + number
+        all_of_them.sweep()
+        assert [bool(one.reason) for one in links] == [False] * 7 + [True]
+        vars(links[7].muxer)["unread_bytes"] = 0
+        all_of_them.sweep()
+        assert not any(one.reason for one in links[:7])
 
     in_time(main)
 

@@ -70,13 +70,18 @@ class Guests:
         return bool(links)
 
     def sweep(self) -> None:
-        """End connections that are dead, or that nobody has used for long."""
+        """End connections that are dead, that nobody has used for long, or that hold most where all hold too much."""
         now = trio.current_time()
         for link in self._all():
             if now - link.muxer.heard_at > self._timing.guest_silent_s:
                 link.end("silent for too long")
             elif not link.is_wanted and now - link.used_at > self._timing.guest_idle_s:
                 link.end("nobody uses this connection")
+        unread = {link: link.muxer.unread_bytes for link in self._all()}
+        while sum(unread.values()) > limits.GUESTS_UNREAD_BYTES:
+            most = max(unread, key=lambda link: unread[link])
+            most.end("guests sent too much that nobody reads")
+            del unread[most]
 
     def _all(self) -> list[Link]:
         return [link for links in self._links.values() for link in links]
