@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from contract.wasm_modules import COUNT, CREATE, OPENED, READ, TRAP, WRITE, command
