@@ -113,6 +113,10 @@ class Asking:
         """Whether somebody has a block of it."""
         return bool(self._holders[circle])
 
+    def is_answered(self, circle: int, multihash: bytes) -> bool:
+        """Whether it need not be waited for who has an open block of a circle."""
+        return self.has_holder(circle) or self.is_denied(multihash) or self.is_alone
+
     @property
     def is_alone(self) -> bool:
         """Whether there is nobody to ask."""

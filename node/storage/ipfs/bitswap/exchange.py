@@ -114,9 +114,7 @@ class Exchange:
             self._asking.open(circle, cid, trio.current_time())
             self._wake()
             with trio.move_on_after(limits.BITSWAP_HAS_S):
-                while not (self._asking.has_holder(circle) or self._asking.is_denied(cid.multihash)):
-                    if self._asking.is_alone:
-                        break
+                while not self._asking.is_answered(circle, cid.multihash):
                     await self._heard.wait()
             return self._asking.has_holder(circle)
         finally:
