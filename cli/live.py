@@ -34,6 +34,10 @@ _CELLS = {
 }
 _GOOD, _BAD = "✓", "✗"
 
+# What gets no line of its own.
+_UNTOLD = frozenset({"offered"})
+_UNTOLD_OF_MANY = frozenset({"offered", "drawn", "started", "proposed", "kept"})
+
 # What the caption says from an event of the whole job on; a verdict and an end say it themselves.
 _PHASES = {"submitted": "waiting for bids", "kept": "results kept"}
 
@@ -64,7 +68,7 @@ class JobWatch:
         row = self.rows.setdefault(event.peer, {})
         if event.kind in _CELLS:
             step, is_good = _CELLS[event.kind]
-            is_good = is_good and not event.text
+            is_good = is_good and (event.kind == "bid" or not event.text)  # A bid may say that its node has the data.
             row[step] = f"{_GOOD} {self._seconds(event):.2f} s" if is_good else f"{_BAD} {event.text}"
         elif event.kind == "drawn":
             row.setdefault("running", "chosen")
@@ -95,6 +99,10 @@ class JobWatch:
     def name(self, peer: str) -> str:
         """How a peer is called here."""
         return self._names.get(peer) or output.short_peer(peer)
+
+    def tells(self, event: EventView) -> bool:
+        """Whether the event is worth a line."""
+        return event.kind not in (_UNTOLD if self._shards == 1 else _UNTOLD_OF_MANY)
 
     def line(self, event: EventView) -> str:
         """One event as a line, after ``saw``."""
@@ -139,7 +147,7 @@ def watching(watch: JobWatch, *, quiet: bool = False) -> Iterator[Callable[[Even
 
     def feed_and_print(news: EventView | JobView) -> None:
         feed(news)
-        if isinstance(news, EventView) and news.kind != "offered":
+        if isinstance(news, EventView) and watch.tells(news):
             output.say(watch.line(news))
 
     if quiet:

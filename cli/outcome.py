@@ -108,7 +108,8 @@ def _why(job: JobView) -> Iterator[str]:
         for shard in job.details:
             yield from why_of(shard, job.state)
         return
-    yield f"{job.shards} shards: {counted(job)}"
+    if job.state != "completed":
+        yield f"{job.shards} shards: {counted(job)}"
     for shard in job.details:
         if shard.state in TROUBLED:
             yield f"shard {shard.shard}: {reason_of(shard)}"

@@ -41,6 +41,7 @@ PROTOCOL_CLOSE_S = 5.0  # When we have ended our way of such a stream, the far e
 GUESTS_MAX = 64  # Connections of who does not speak our protocol; the one idle for longest makes room.
 GUESTS_PER_ADDRESS_MAX = 8  # The same, per IPv4 /24 or IPv6 /48; not for loopback.
 GUEST_IDLE_S = 600.0  # A guest's connection that nobody uses for this long is closed, unless it is we who want it.
+GUESTS_UNREAD_BYTES = 128 * MiB  # What guests sent and nobody has read, in all; at the limit who sent most goes.
 GUEST_SILENT_S = 100.0  # A guest that does not even answer pings of the connection, sent every 30 s, is gone.
 BOOK_PEERS_MAX = 1_024  # The address book forgets the peers it heard of longest ago.
 

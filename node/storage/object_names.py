@@ -113,8 +113,11 @@ def folder(name: ObjectName, found: Sequence[Stored]) -> Listing:
     Consoles make an empty object for a folder, whose key is that of the folder: it stands for nothing more. One below
     which nothing lies cannot be told from an empty file, and is shown as that.
     """
-    start = len(name.key) + 1 if name.key else 0
-    by_path = {stored.key[start:]: stored for stored in found if len(stored.key) > start}
+    prefix = f"{name.key}/" if name.key else ""
+    stray = next((stored.key for stored in found if not f"{stored.key}/".startswith(prefix)), None)
+    if stray is not None:
+        raise StorageError(f"the store lists {cut(stray)!r}, which lies outside {name.url}")
+    by_path = {stored.key.removeprefix(prefix): stored for stored in found if stored.key != name.key}
     for path, stored in by_path.items():
         _need_harmless(path, f"the object {cut(stored.key)!r} below {name.url}")
     listing = Listing(name, tuple(sorted(by_path.items())))

@@ -99,7 +99,7 @@ class WebFiles:
         check_same(ref, Seen(got, ref.etag, sha256))
 
     async def _written(self, answer: Answer, folder: Path, name: str, bytes_max: int) -> tuple[Sha256, int]:
-        """The body as the one file of the folder; its hash and its bytes, read to where it is too long and no further."""
+        """The body as the one file of the folder, read until it is too long; its hash and its bytes."""
         await self._offload(folder.mkdir)
         digest, got, pieces, waiting = hashlib.sha256(), 0, list[bytes](), 0
         async for piece in answer:

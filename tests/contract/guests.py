@@ -81,6 +81,16 @@ class GuestContract:
 
         self.pair_test(check)
 
+    def test_a_guest_that_we_want_may_still_open_a_session(self) -> None:
+        async def check(world: World, one: Node, other: Node) -> None:
+            await one.transport.connect(other.address)
+            await other.watcher.until("came")
+            assert await other.transport.connect(one.address) == one.id
+            await together(one, other)
+            await said_back(other, one)
+
+        self.pair_test(check)
+
     def test_a_neighbour_whose_node_stops_has_gone(self) -> None:
         async def check(world: World, one: Node, other: Node) -> None:
             await one.transport.connect(other.address)

@@ -92,6 +92,38 @@ def test_a_cid_that_holds_its_block_needs_nobody(tmp_path: Path):
     swim(main, tmp_path)
 
 
+def test_the_empty_block_needs_nobody_because_kubo_never_has_it(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        node = await pond.node(1)
+        empty = Cid.of(b"", RAW)
+        assert await node.blocks.has(empty)
+        assert await node.fetched(empty, empty) == [b"", b""]
+
+    swim(main, tmp_path)
+
+
+def test_who_gave_a_part_may_come_back(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        giver, taker = await pond.node(1), await pond.node(2)
+        cids = [Cid.of(block(number), RAW) for number in range(2)]
+        await giver.blocks._store.put([(cids[0].multihash, block(0))])
+        await pond.connect(taker, giver)
+        async with taker.blocks.session(cids[0]) as session:
+            await session.get(cids[0])
+            pond.network.part(taker.id, giver.id)
+            await giver.blocks._store.put([(cids[1].multihash, block(1))])
+
+            async def return_late() -> None:
+                await trio.sleep(limits.BITSWAP_MISSING_S * 2)
+                await pond.connect(taker, giver)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(return_late)
+                assert await session.get(cids[1]) == block(1)
+
+    swim(main, tmp_path)
+
+
 def test_an_empty_file_can_be_fetched(tmp_path: Path):
     async def main(pond: Pond) -> None:
         giver, taker = await pond.node(1), await pond.node(2)

@@ -13,7 +13,7 @@ from node import limits
 from node.errors import PeerGone, StorageError
 from node.model import PeerId
 from node.storage.ipfs import varint
-from node.storage.ipfs.bitswap import asking, wire
+from node.storage.ipfs.bitswap import blame, wire
 from node.storage.ipfs.bitswap.wire import Block, Message, Presence, Want
 from node.storage.ipfs.cid import RAW, Cid
 from node.transport.base import ByteStream
@@ -54,7 +54,7 @@ def test_blocks_that_nobody_asked_for_cost_their_sender_the_connection(size: int
     async def main(pond: Pond) -> None:
         hostile = await pond.stranger(3)
         ours, _ = await honest_and(pond, hostile)
-        for _ in range(asking.STRIKES_MAX + 1):
+        for _ in range(blame.STRIKES_MAX + 1):
             message = Message(blocks=(Block(b"\x01\x55\x12\x20", os.urandom(size)),))
             try:
                 await hostile.says(ours.id, message)
@@ -263,7 +263,7 @@ def test_everybody_lies(tmp_path: Path):
 
             hostile.on_message = lie
             await pond.connect(ours, hostile)
-        with pytest.raises(StorageError, match="cannot be had"):
+        with pytest.raises(StorageError, match="did not come"):
             await ours.fetched(cid(1))
         assert ours.blocks._store.taken == 0
 

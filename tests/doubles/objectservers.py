@@ -10,6 +10,7 @@ import base64
 import hmac
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,6 +29,8 @@ BUILD_S_MAX = 3600.0
 MISSING = 3
 READY_S = 60.0
 
+# A test run that is killed ends nothing itself.
+_DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
 _LISTENS = re.compile(r"successfully listens on (http://\S+)")
 
 # Azurite's own, in its documentation.
@@ -60,6 +63,8 @@ class ObjectServer:
     def signal(self, which: signal.Signals) -> None:
         """SIGSTOP makes it silent, SIGCONT lets it go on."""
         os.killpg(self.process.pid, which)
+        if which == signal.SIGSTOP:
+            os.waitpid(self.process.pid, os.WUNTRACED)  # All its threads have stopped.
 
 
 def s3_program() -> list[str]:
@@ -127,7 +132,7 @@ def _script(name: str, how: str) -> str:
 def _running(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as said:
         process = subprocess.Popen(
-            command,
+            [*_DIES_WITH_US, *command],
             env=os.environ | env,
             stdin=subprocess.DEVNULL,
             stdout=said,

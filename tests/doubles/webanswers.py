@@ -74,7 +74,8 @@ class Talk(BaseHTTPRequestHandler):
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = False
+    daemon_threads = True
+    block_on_close = False  # A client may keep a connection for longer than the test.
 
     def __init__(self, handler: type[Talk]) -> None:
         super().__init__(("127.0.0.1", 0), handler)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from doubles.kubo import Kubo
@@ -58,6 +62,34 @@ def test_what_is_not_among_the_copies_comes_from_ipfs(
     with real_node(tmp_path / "node", *over(copies), *ipfs_of(kubo, way)) as node:
         assert user.prints(node, cid) == HELLO
         assert user.prints(node, "apples") == HELLO
+
+
+def test_describe_and_the_receipt_say_where_each_input_came_from(
+    user: User, kubo: Kubo, cid: str, copies: Path, tmp_path: Path
+) -> None:
+    with real_node(tmp_path / "node", *over(copies), "--ipfs-connect", kubo.api) as node:
+        assert user.downloads(node, "-v", "apples:/inputs", "-v", f"{cid}:/more") == HELLO
+        (job,) = json.loads(user.asks(node, "job", "list", "--json").stdout)["jobs"]
+        told = json.loads(user.asks(node, "job", "describe", job["id"], "--json").stdout)
+        described = user.asks(node, "job", "describe", job["id"])
+    assert "filecoin_unsealed" in described.stdout + described.stderr
+    for said in (told, receipt_of(user)):
+        assert list(found(said, "sources")) == [["filecoin_unsealed", "ipfs"]]
+
+
+def receipt_of(user: User) -> Any:
+    """What is signed in the receipt that was downloaded."""
+    envelope = json.loads((user.home / "results.receipt.json").read_text())
+    return json.loads(base64.b64decode(envelope["payload"]))
+
+
+def found(told: Any, name: str) -> Iterator[Any]:
+    """Every value of that name, however deep."""
+    if isinstance(told, dict):
+        yield from (value for key, value in told.items() if key == name)
+    if isinstance(told, dict | list):
+        for inner in told.values() if isinstance(told, dict) else told:
+            yield from found(inner, name)
 
 
 def test_data_comes_from_another_of_our_nodes_once_that_has_it(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import trio
@@ -13,6 +13,7 @@ from node.errors import PeerGone
 from node.identity import Identity
 from node.messages import Hello
 from node.transport.address import parse
+from node.transport.base import Answer
 from node.transport.libp2p import wire
 from node.transport.libp2p.hardening import Exact, contained
 from node.transport.libp2p.link import Timing
@@ -27,14 +28,20 @@ YAMUX = struct.Struct("!BBHII")
 DATA, WINDOW, PING = 0, 1, 2
 SYN, ACK = 1, 2
 ATTACKER = 666
+PING_PROTOCOL = "/ipfs/ping/1.0.0"
 
 
 @asynccontextmanager
-async def victim(timing: Timing = SLOW, heard: Recorder | None = None) -> AsyncIterator[Party]:
+async def victim(
+    timing: Timing = SLOW, heard: Recorder | None = None, answers: Mapping[str, Answer] | None = None
+) -> AsyncIterator[Party]:
     """The node under attack; at the end an honest stranger must still be able to join it and talk to it."""
     async with trio.open_nursery() as nursery:
         with trio.fail_after(HANG_S):
-            party = await start(nursery, Libp2pTransport(identity(1), "127.0.0.1", 0, timing), heard or Recorder())
+            transport = Libp2pTransport(identity(1), "127.0.0.1", 0, timing)
+            for protocol, answer in (answers or {}).items():
+                transport.serve(protocol, answer)
+            party = await start(nursery, transport, heard or Recorder())
             yield party
             await serves_honest_peers(party)
         nursery.cancel_scope.cancel()
@@ -155,3 +162,37 @@ async def _greet(fake: Impostor, opens: bool, opening: wire.Opening | None) -> N
     else:
         wire.decode_opening(await fake.body())
         await fake.stream.write(wire.encode_opening(ours))
+
+
+@asynccontextmanager
+async def guest(party: Party, who: Identity | None = None) -> AsyncIterator[Muxer]:
+    """A connection that never opens our control stream, and says so by a ping."""
+    async with authenticated(party, who) as muxer, trio.open_nursery() as nursery:
+
+        async def pump() -> None:
+            with contained("attacking"):
+                await muxer.start()
+
+        nursery.start_soon(pump)
+        await muxer.event_started.wait()
+        await pinged(muxer)
+        yield muxer
+        nursery.cancel_scope.cancel()
+
+
+async def pinged(muxer: Muxer) -> None:
+    """One ping on a stream of its own. Raises PeerGone."""
+    stream, reader = await open_stream(muxer, PING_PROTOCOL)
+    with contained("attacking"):
+        await stream.write(bytes(32))
+        assert await reader.read(32) == bytes(32)
+        await stream.reset()
+
+
+async def eventually(holds: Callable[[], object]) -> None:
+    """Wait for what the node does by and by."""
+    with trio.fail_after(HANG_S):
+        while True:
+            if holds():
+                return
+            await trio.sleep(0.01)

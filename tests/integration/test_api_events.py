@@ -51,6 +51,7 @@ def test_history_comes_first_then_what_happens_and_the_stream_ends_with_the_job(
             "kind": "bid",
             "peer": events[1][2]["peer"],
             "execution": None,
+            "shard": None,
             "text": "what came",
         }
         await until(lambda: not node.jobs.open_streams)

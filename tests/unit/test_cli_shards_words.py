@@ -8,7 +8,7 @@ from unit.receipts import many
 from unit.test_cli_words import event, shown
 
 from cli.describe import described
-from cli.live import JobWatch
+from cli.live import JobWatch, watching
 from cli.outcome import outcome_of
 from node.api.views import ExecutionView, FailureView, JobView, ShardView, TallyView, job_view
 from node.journal.records import Tally
@@ -96,6 +96,26 @@ def test_the_table_counts_votes_of_shards() -> None:
     assert watch.line(msgspec.structs.replace(event(3, "verdict"), shard=7)).split()[2:] == ["shard", "7", "verdict"]
     failed = msgspec.structs.replace(event(3, "execution_failed", "peerA", "trap"), shard=7)
     assert watch.line(failed).split()[2:5] == ["shard", "7", "peerA"]
+
+
+def test_of_many_shards_only_what_a_person_can_follow_gets_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with watching(JobWatch(shards=SHARDS)) as feed:
+        for seq, kind in enumerate(("submitted", "bid", "drawn", "started", "proposed", "verdict", "kept", "ended"), 1):
+            feed(msgspec.structs.replace(event(seq, kind), shard=7))
+
+    assert [line.split()[-1] for line in capsys.readouterr().err.splitlines()] == [
+        "submitted",
+        "bid",
+        "verdict",
+        "ended",
+    ]
+
+
+def test_a_bid_that_says_more_is_a_bid() -> None:
+    watch = JobWatch()
+    watch.saw(event(1, "bid", "peerA", "it holds the data"))
+
+    assert watch.rows["peerA"]["bid"].startswith("✓")
 
 
 def test_the_one_shard_of_a_job_is_not_numbered() -> None:

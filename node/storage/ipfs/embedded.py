@@ -19,6 +19,7 @@ from node.errors import NoRoom
 from node.storage import tree
 from node.storage.ipfs.base import BlockSession
 from node.storage.ipfs.bitswap.exchange import Exchange
+from node.storage.ipfs.bitswap.session import known_block
 from node.storage.ipfs.blockfiles import BlockFiles, disk_bytes
 from node.storage.ipfs.blockstore import Blockstore
 from node.storage.ipfs.cid import Cid
@@ -52,7 +53,7 @@ class Embedded:
 
     async def has(self, cid: Cid) -> bool:
         """See Blocks."""
-        if cid.inlined is not None or await self._store.has(cid.multihash):
+        if known_block(cid) is not None or await self._store.has(cid.multihash):
             return True
         return await self._exchange.somebody_has(cid)
 

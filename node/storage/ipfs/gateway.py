@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -31,19 +32,28 @@ _PIECE_BYTES = 512 * limits.KiB
 _ENDLESS = 1 << 62  # The reader of a CAR stops it: at the size that it expects, or when no block that is due comes.
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds for a whole answer."""
+
+    find_s: float = limits.GATEWAY_FIND_S
+    block_s: float = limits.BLOCK_FETCH_S
+
+
 class Gateway:
     """Blocks over one gateway, read-only. Raises OperatorError for what is no URL of one."""
 
     name = "gateway"
 
-    def __init__(self, url: str, http: Http, offload: Offload) -> None:
+    def __init__(self, url: str, http: Http, offload: Offload, patience: Patience | None = None) -> None:
         self._base = _checked(url)
+        self._patience = patience or Patience()
         self._http = http
         self._offload = offload
 
     async def has(self, cid: Cid) -> bool:
         """See Blocks."""
-        with trio.move_on_after(limits.GATEWAY_FIND_S):
+        with trio.move_on_after(self._patience.find_s):
             async with self._http.session() as web, self._asked(web, cid, _RAW, limits.BLOCK_BYTES_MAX, "HEAD") as head:
                 return head.status == 200
         return False
@@ -68,12 +78,12 @@ class Gateway:
 
     async def _block(self, web: Session, cid: Cid) -> bytes:
         try:
-            with trio.fail_after(limits.BLOCK_FETCH_S):
+            with trio.fail_after(self._patience.block_s):
                 async with self._asked(web, cid, _RAW, limits.BLOCK_BYTES_MAX) as answer:
                     _check(answer, cid, _RAW, self._base)
                     return await answer.whole()
         except trio.TooSlowError as error:
-            raise StorageError(f"{self._base} does not give {cid} within {limits.BLOCK_FETCH_S:g} s") from error
+            raise StorageError(f"{self._base} does not give {cid} within {self._patience.block_s:g} s") from error
 
     @asynccontextmanager
     async def _asked(

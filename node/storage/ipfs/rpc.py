@@ -31,7 +31,6 @@ from ipfshttpclient import exceptions
 
 PIECE_BYTES = 1 * limits.MiB  # of what is handed from thread to thread
 _PIECES_AHEAD = 4
-_ANSWER_GRACE_S = 5.0  # a daemon that was given a deadline answers within this after it
 
 Write = Callable[[Callable[[bytes], object], Callable[[], None]], Cid]
 """Hands a CAR with one root to the first argument, and calls the second now and then; its root. Runs in a thread.
@@ -50,6 +49,7 @@ class Patience:
     block_s: float = limits.BLOCK_FETCH_S
     stall_s: float = limits.FETCH_STALL_S
     restart_s: float = limits.KUBO_RESTART_S
+    grace_s: float = 5.0  # a daemon that was given a deadline answers within this after it
 
 
 class Rpc:
@@ -115,14 +115,14 @@ class Rpc:
     def _has(self, cid: Cid, within_s: float | None) -> bool:
         options = {"offline": "true"} if within_s is None else {"timeout": f"{within_s:g}s"}
         try:
-            self._client((within_s or 0) + _ANSWER_GRACE_S).block.stat(str(cid), opts=options)
+            self._client((within_s or 0) + self.patience.grace_s).block.stat(str(cid), opts=options)
         except exceptions.ErrorResponse:
             return False
         return True
 
     def _block(self, cid: Cid) -> bytes:
         within_s = self.patience.block_s
-        client = self._client(within_s + _ANSWER_GRACE_S)
+        client = self._client(within_s + self.patience.grace_s)
         block = bytearray()
         try:
             with client.block.get(str(cid), opts={"timeout": f"{within_s:g}s"}, stream=True) as pieces:

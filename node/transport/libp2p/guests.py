@@ -63,33 +63,43 @@ class Guests:
             self._choose(link.peer)
 
     def want(self, peer: PeerId) -> bool:
-        """Whether that guest is here; then it stays, though nobody uses its connection."""
+        """Whether that guest is here; then it stays, though nobody uses its connection. PeerGone for too many."""
         links = self._links.get(peer, [])
-        for link in links[:1]:
-            link.is_wanted = True
+        if links and not any(link.is_wanted for link in links):
+            self._check_wanted()
+            links[0].is_wanted = True
         return bool(links)
 
     def sweep(self) -> None:
-        """End connections that are dead, or that nobody has used for long."""
+        """End connections that are dead, that nobody has used for long, or that hold most where all hold too much."""
         now = trio.current_time()
         for link in self._all():
             if now - link.muxer.heard_at > self._timing.guest_silent_s:
                 link.end("silent for too long")
             elif not link.is_wanted and now - link.used_at > self._timing.guest_idle_s:
                 link.end("nobody uses this connection")
+        unread = {link: link.muxer.unread_bytes for link in self._all()}
+        while sum(unread.values()) > limits.GUESTS_UNREAD_BYTES:
+            most = max(unread, key=lambda link: unread[link])
+            most.end("guests sent too much that nobody reads")
+            del unread[most]
 
     def _all(self) -> list[Link]:
         return [link for links in self._links.values() for link in links]
 
     def _make_room(self, newcomer: Link) -> None:
-        if newcomer.is_wanted and sum(link.is_wanted for link in self._all()) >= WANTED_MAX:
-            raise PeerGone("we want as many guests as we may")
+        if newcomer.is_wanted:
+            self._check_wanted()
         prefix = _prefix(newcomer)
         near = [link for link in self._all() if prefix and not link.is_wanted and _prefix(link) == prefix]
         if not newcomer.is_wanted and len(near) >= limits.GUESTS_PER_ADDRESS_MAX:
             self._end_idle(near, newcomer)
         elif len(self._all()) >= limits.GUESTS_MAX:
             self._end_idle(self._crowd(), newcomer)
+
+    def _check_wanted(self) -> None:
+        if sum(link.is_wanted for link in self._all()) >= WANTED_MAX:
+            raise PeerGone("we want as many guests as we may")
 
     def _crowd(self) -> list[Link]:
         """Those of the address that has most: who comes with many addresses pays with its own."""

@@ -138,9 +138,9 @@ async def _take_in(node: Node, link: Link, stream: Stream, tasks: trio.Nursery) 
 
 def _spoken_on(node: Node, link: Link) -> tuple[str, ...]:
     """The end that dialled opens the control stream, and blobs are for who has a session."""
-    if link.is_wanted:
-        return node.services.spoken
-    return (BLOB, *node.services.spoken) if link.dialled else (CONTROL, BLOB, *node.services.spoken)
+    if not link.dialled:
+        return (CONTROL, BLOB, *node.services.spoken)
+    return node.services.spoken if link.is_wanted else (BLOB, *node.services.spoken)
 
 
 async def _serve(node: Node, link: Link, protocol: str, ends: tuple[Stream, Exact]) -> None:
@@ -221,7 +221,6 @@ async def _read(node: Node, link: Link, session: Session, ends: tuple[Exact, Bod
         if session.ack_is_due:
             link.wake()
         await _feed(ends)
-        link.heard_at = trio.current_time()
 
 
 def _take_frame(node: Node, link: Link, session: Session, body: bytes) -> None:

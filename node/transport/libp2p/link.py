@@ -48,11 +48,10 @@ class Link:
         self.dialled = None if attached is None else seen
         self.attached = trio.Event() if attached is None else attached
         self.offered: Opening | None = None  # what we opened with, when the far end decides
-        self.heard_at = trio.current_time()
         self.blobs = 0  # being served
         self.answering = 0  # streams of other protocols
         self.pinging = 0  # those of them that are pings
-        self.used_at = self.heard_at  # by such a stream
+        self.used_at = trio.current_time()  # by such a stream
         self.is_wanted = False  # we dialled it for other protocols' sake
         self.reason = ""  # why it ended
         self._scope = scope

@@ -155,6 +155,11 @@ class Muxer(yamux.Yamux):  # type: ignore[misc]
         """When the far end last sent anything, be it an answer to a ping of the library's."""
         return float(self.secured_conn.heard_at)
 
+    @property
+    def unread_bytes(self) -> int:
+        """What has come on all streams and was not read."""
+        return sum(map(len, self.stream_buffers.values()))
+
     def hasten(self) -> None:
         """The connection is about to end: what is still written must not take long."""
         self.write_stall_s = min(self.write_stall_s, LAST_WRITE_S)

@@ -198,14 +198,17 @@ class Libp2pTransport:
             await self._soon_woken.wait()
 
     async def _keep_alive(self) -> None:
-        """Every link says something at each tick, and hears something, or it is over."""
+        """Every link says something at each tick, and hears something, or it is over.
+
+        Anything counts as heard: on a slow line an acknowledgement behind bulk may take longer than silence may last.
+        """
         while True:
             await trio.sleep(self._timing.keepalive_s)
             self._guests.sweep()
             for peer in self._peering.all():
                 if peer.link is None:
                     continue
-                if trio.current_time() - peer.link.heard_at > self._timing.silent_s:
+                if trio.current_time() - peer.link.muxer.heard_at > self._timing.silent_s:
                     self._peering.drop(peer, "silent for too long")
                 else:
                     peer.session.ask_ack()

@@ -17,7 +17,7 @@ from itertools import count
 import trio
 
 from node import limits
-from node.errors import NoRoom, NotSpoken, PeerGone
+from node.errors import MalformedMessage, NoRoom, NotSpoken, PeerGone
 from node.model import PeerId
 from node.storage.ipfs.bitswap import wire
 from node.storage.ipfs.bitswap.answering import Answering
@@ -54,6 +54,7 @@ class Exchange:
         self._circles = count()
         self._busy: dict[tuple[str, PeerId], trio.Event] = {}  # who asks or answers whom; set: there is more
         self._starting: list[_Work] = []
+        self._keeps = True  # what comes; logged when that changes
         self._woken = trio.Event()
         self._heard = trio.Event()
         protocols.watch(self)
@@ -102,7 +103,7 @@ class Exchange:
             finally:
                 feeding.cancel()
                 del self._sessions[circle]
-                self._asking.end(circle)
+                self._asking.end(circle, trio.current_time())
                 self._wake()
 
     async def somebody_has(self, cid: Cid) -> bool:
@@ -113,11 +114,11 @@ class Exchange:
             self._asking.open(circle, cid, trio.current_time())
             self._wake()
             with trio.move_on_after(limits.BITSWAP_HAS_S):
-                while not (self._asking.has_holder(circle) or self._asking.is_hopeless(cid.multihash)):
+                while not self._asking.is_answered(circle, cid.multihash):
                     await self._heard.wait()
             return self._asking.has_holder(circle)
         finally:
-            self._asking.end(circle)
+            self._asking.end(circle, trio.current_time())
             self._wake()
 
     def _share(self) -> int:
@@ -167,9 +168,8 @@ class Exchange:
             async with self._protocols.open(peer, wire.PROTOCOLS) as (protocol, stream):
                 if protocol != wire.V120:
                     self._asking.cannot_tell(peer)
-                while (wants := self._asking.take(peer)) or await self._more("ask", peer):
-                    if wants:
-                        await _send(stream, wire.encode(wire.Message(wants), protocol))
+                while await self._asked(peer, protocol, stream) or await self._more("ask", peer):
+                    pass
                 await stream.send_eof()
         except NotSpoken:
             self._asking.rests(peer, trio.current_time())
@@ -180,21 +180,31 @@ class Exchange:
             if peer in self._protocols.neighbours:
                 self._asking.came(peer, trio.current_time())
 
+    async def _asked(self, peer: PeerId, protocol: str, stream: ByteStream) -> bool:
+        """One message of wants; False when there is none. Raises PeerGone."""
+        wants = self._asking.take(peer)
+        if wants:
+            await _send(stream, wire.encode(wire.Message(wants), protocol))
+        return bool(wants)
+
     async def _answer(self, peer: PeerId) -> None:
         """Tell a peer what it asked for, as long as it asks."""
         try:
             async with self._protocols.open(peer, wire.PROTOCOLS) as (protocol, stream):
-                while True:
-                    async with self._turns.one(peer):
-                        message = await self._replies.next(peer)
-                        if message is not None and (message.blocks or message.presences):
-                            await _send(stream, wire.encode(message, protocol))
-                    if message is None and not await self._more("answer", peer):
-                        break
+                while await self._answered(peer, protocol, stream) or await self._more("answer", peer):
+                    pass
                 await stream.send_eof()
         except PeerGone as gone:
             log.debug("cannot answer", extra={"peer": peer, "reason": str(gone)})
             self._answering.forget(peer)
+
+    async def _answered(self, peer: PeerId, protocol: str, stream: ByteStream) -> bool:
+        """One message to a peer, when it is its turn; False when nothing is owed to it. Raises PeerGone."""
+        async with self._turns.one(peer):
+            message = await self._replies.next(peer)
+            if message is not None and (message.blocks or message.presences):
+                await _send(stream, wire.encode(message, protocol))
+        return message is not None
 
     async def _hear(self, peer: PeerId, protocol: str, stream: ByteStream) -> None:
         """Read one stream of a peer's. Raises MalformedMessage, PeerGone."""
@@ -202,11 +212,17 @@ class Exchange:
         while data := await stream.receive_some():
             frames.feed(data)
             while (body := frames.next()) is not None:
-                while pause_s := self._answering.pause_s(peer, trio.current_time()):
-                    await trio.sleep(pause_s)
+                await self._patience(peer)
                 await self._take_in(peer, wire.decode(body))
             if frames.announced > limits.BITSWAP_UNASKED_BYTES_MAX and not self._may_send_blocks(peer):
                 raise PeerGone(f"a message of {frames.announced} bytes from who was not asked for a block")
+
+    async def _patience(self, peer: PeerId) -> None:
+        """Read a peer that talks too much no faster, however many streams it opens."""
+        pause_s = self._answering.pause_s(peer, trio.current_time())
+        while pause_s:
+            await trio.sleep(pause_s)
+            pause_s = self._answering.pause_s(peer, trio.current_time())
 
     def _may_send_blocks(self, peer: PeerId) -> bool:
         return self._asking.is_asked(peer, trio.current_time())
@@ -223,13 +239,19 @@ class Exchange:
         self._wake()
         if came:
             await self._keep([(multihash, block) for multihash, block, _ in came])
+        if self._asking.blame.is_banned(peer, now) and message.blocks:
+            raise MalformedMessage("it sends blocks that nobody asked for")
         await trio.lowlevel.checkpoint()
 
     async def _keep(self, blocks: list[tuple[bytes, bytes]]) -> None:
         try:
             await self._store.put(blocks)
         except NoRoom as error:  # The readers have them all the same.
-            log.warning("blocks not kept", extra={"blocks": len(blocks), "reason": str(error)})
+            if self._keeps:
+                log.warning("blocks not kept", extra={"reason": str(error)})
+            self._keeps = False
+        else:
+            self._keeps = True
 
 
 async def _within(scope: trio.CancelScope, work: _Work) -> None:

@@ -9,8 +9,7 @@ from node import limits
 from node.errors import StorageError
 from node.model import PeerId
 from node.storage.ipfs.bitswap.answering import Answering
-from node.storage.ipfs.bitswap.asking import multihash_of
-from node.storage.ipfs.bitswap.wire import Block, Message, Presence, Want
+from node.storage.ipfs.bitswap.wire import Block, Message, Presence, Want, multihash_of
 from node.storage.ipfs.blockstore import Blockstore
 
 MESSAGE_BYTES = 512 * limits.KiB  # A message is sent when it has so many, which the last block may exceed.

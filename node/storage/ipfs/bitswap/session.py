@@ -15,12 +15,13 @@ from node import limits
 from node.errors import StorageError
 from node.storage.ipfs.bitswap.asking import Asking
 from node.storage.ipfs.blockstore import Blockstore
-from node.storage.ipfs.cid import Cid
+from node.storage.ipfs.cid import RAW, Cid
 
 WANTS_MIN, WANTS_MAX = 4, 256  # under way, whatever the size of blocks
 _LOOK_S = 1.0  # A reader looks this often whether there is still hope.
 _USUAL_BYTES = 256 * limits.KiB
 _WEIGHT = 0.1
+_EMPTY = Cid.of(b"", RAW).multihash
 
 
 @dataclass(eq=False, slots=True)
@@ -53,20 +54,22 @@ class Session:
         self._waiting: dict[bytes, _Waiter] = {}
         self._usual_bytes = float(_USUAL_BYTES)
         self._progress_at = trio.current_time()
+        self._has_come = False  # a block, from somebody
         self._work = trio.Event()
 
     def want(self, cids: Sequence[Cid]) -> None:
         """See BlockSession."""
         for cid in cids:
-            known = cid.multihash in self._open or cid.multihash in self._held
-            if not known and cid.inlined is None and len(self._hints) < limits.BITSWAP_HINTS_MAX:
+            has = cid.multihash in self._open or cid.multihash in self._held or known_block(cid) is not None
+            if not has and len(self._hints) < limits.BITSWAP_HINTS_MAX:
                 self._hints[cid.multihash] = cid
         self._work.set()
 
     async def get(self, cid: Cid) -> bytes:
         """See BlockSession."""
-        if cid.inlined is not None:
-            return cid.inlined
+        known = known_block(cid)
+        if known is not None:
+            return known
         self._hints.pop(cid.multihash, None)
         block = self._taken(cid.multihash)
         if block is None and cid.multihash not in self._open:
@@ -81,7 +84,7 @@ class Session:
     def arrived(self, multihash: bytes, block: bytes) -> None:
         """A block that this reader wants, found to be what it wants."""
         self._open.discard(multihash)
-        self._progress_at = trio.current_time()
+        self._progress_at, self._has_come = trio.current_time(), True
         self._usual_bytes += (len(block) - self._usual_bytes) * _WEIGHT
         waiter = self._waiting.pop(multihash, None)
         if waiter is not None:
@@ -113,10 +116,10 @@ class Session:
             del self._hints[multihash]
         return batch
 
-    def _want_now(self, cid: Cid) -> None:
+    def _want_now(self, cid: Cid, *, urgent: bool = False) -> None:
         if cid.multihash not in self._held:
             self._open.add(cid.multihash)
-            self._around.asking.open(self._circle, cid, trio.current_time())
+            self._around.asking.open(self._circle, cid, trio.current_time(), urgent=urgent)
 
     def _hold(self, multihash: bytes, block: bytes) -> None:
         self._held[multihash] = block
@@ -133,7 +136,7 @@ class Session:
 
     async def _awaited(self, cid: Cid) -> bytes:
         waiter = self._waiting.setdefault(cid.multihash, _Waiter())
-        self._want_now(cid)
+        self._want_now(cid, urgent=True)
         self._around.said()
         started = trio.current_time()
         hopeless_s = 0.0
@@ -142,16 +145,27 @@ class Session:
                 await waiter.event.wait()
             if waiter.block is not None:
                 return waiter.block
-            hopeless_s = hopeless_s + _LOOK_S if self._around.asking.is_hopeless(cid.multihash) else 0.0
+            hopeless_s = hopeless_s + _LOOK_S if self._is_hopeless(cid) else 0.0
             silent_s = trio.current_time() - max(started, self._progress_at)
             if hopeless_s >= limits.BITSWAP_MISSING_S or silent_s >= limits.BITSWAP_STALL_S:
-                raise StorageError(self._why(cid, hopeless=hopeless_s >= limits.BITSWAP_MISSING_S))
+                raise StorageError(self._why(cid))
 
-    def _why(self, cid: Cid, *, hopeless: bool) -> str:
-        asked = self._around.asking.asked(self._circle)
+    def _is_hopeless(self, cid: Cid) -> bool:
+        """Nobody has it, or nobody is there; but who gave us a part of it may come back."""
+        asking = self._around.asking
+        return asking.is_denied(cid.multihash) or (asking.is_alone and not self._has_come)
+
+    def _why(self, cid: Cid) -> str:
         what = f"block {cid} of {self._root}" if cid != self._root else f"{cid}"
-        if not asked:
+        asking = self._around.asking
+        if asking.is_alone:
             return f"{what} cannot be had: no IPFS node is connected"
-        if hopeless:
+        asked = asking.asked(self._circle)
+        if asking.is_denied(cid.multihash):
             return f"{what} cannot be had: all {asked} connected IPFS nodes were asked and none has it"
         return f"{what} did not come within {limits.BITSWAP_STALL_S:g} s; {asked} IPFS nodes were asked"
+
+
+def known_block(cid: Cid) -> bytes | None:
+    """A block that needs nobody: one that its CID holds, or the empty one, which Kubo says it does not have."""
+    return b"" if cid.multihash == _EMPTY else cid.inlined

@@ -22,6 +22,7 @@ V100: Final = "/ipfs/bitswap/1.0.0"
 UNVERSIONED: Final = "/ipfs/bitswap"  # speaks as 1.0.0 does
 PROTOCOLS: Final = (V120, V110, V100, UNVERSIONED)
 
+_SHA2_256 = b"\x12\x20"
 _LENGTH_BYTES_MAX = 4  # what a length up to the limit takes
 _VARINT, _BYTES = 0, 2
 _KINDS = {_VARINT: 0, 1: 8, _BYTES: 0, 5: 4}  # wire types, and the bytes of those of fixed size
@@ -154,6 +155,19 @@ def decode(body: bytes) -> Message:
         return _decoded(body)
     except (ValueError, IndexError) as error:
         raise MalformedMessage(f"no bitswap message: {error}") from error
+
+
+def multihash_of(cid: bytes) -> bytes | None:
+    """The sha2-256 multihash in a binary CID of any codec; None for every other kind of CID."""
+    tail = cid[-34:]
+    if len(tail) < 34 or not tail.startswith(_SHA2_256):
+        return None
+    return tail if len(cid) == 34 or cid[0] == 1 else None
+
+
+def can_be_asked_for(block: Block) -> bool:
+    """Whether this can be a block of ours, by its size and by the hash that its prefix names."""
+    return len(block.data) <= limits.BLOCK_BYTES_MAX and (not block.prefix or block.prefix.endswith(_SHA2_256))
 
 
 def _decoded(body: bytes) -> Message:
