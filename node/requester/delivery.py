@@ -152,6 +152,8 @@ class Deliveries:
         except NoRoom as error:
             event = CannotKeep(str(error))
         else:
+            if not isinstance(live.shards[order.shard], HandingOver):
+                return  # Its job was stopped with the last byte.
             incoming.collected.keep(incoming)
             event = Kept(results)
         self._to.feed_shard(live, order.shard, event)

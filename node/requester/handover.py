@@ -56,6 +56,11 @@ class HandOvers:
         if waiting is not None:
             waiting.send_nowait(message)
 
+    def left(self, peer: PeerId) -> None:
+        """It will not answer any more."""
+        for asked in [asked for asked in self._waiting if asked[0] == peer]:
+            self._waiting.pop(asked).close()
+
     async def begin(self, record: JobRecord) -> Collected:
         """A place for the results of a job. Raises NoRoom."""
         if not isinstance(record.spec.publisher, VaultPublisher):
@@ -129,6 +134,8 @@ class HandOvers:
         )
 
     async def _ask(self, peer: PeerId, execution: ExecutionId, limit_s: float) -> Results:
+        if peer not in (self._transport.local_id, *self._transport.peers):
+            raise PeerGone("it has left")
         send, receive = trio.open_memory_channel[Results | NoResults](1)
         self._waiting[peer, execution] = send
         self._transport.send(peer, HandOver(execution))
@@ -137,6 +144,8 @@ class HandOvers:
                 answer = await receive.receive()
         except trio.TooSlowError as error:
             raise PeerGone("it does not answer") from error
+        except trio.EndOfChannel as error:
+            raise PeerGone("it left and did not answer") from error
         finally:
             self._waiting.pop((peer, execution), None)
         if isinstance(answer, NoResults):

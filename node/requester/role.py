@@ -122,6 +122,7 @@ class Requester:
 
     def left(self, peer: PeerId) -> None:
         """Whatever the peer was doing for us is lost."""
+        self._hand_overs.left(peer)
         for live in tuple(self.live.values()):
             if peer in live.asked:
                 live.asked.discard(peer)

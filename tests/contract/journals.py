@@ -7,8 +7,8 @@ import pytest
 import trio
 
 from node.errors import JournalError
-from node.journal.base import ForgetResults, SaveJob, SaveModule
-from node.journal.records import JobEvent, JobRecord, ResultsRecord
+from node.journal.base import ForgetResults, SaveJob, SaveModule, SaveShards
+from node.journal.records import JobEvent, JobRecord, ResultsRecord, ShardRecord
 from node.model import JobSpec, WasmEngine
 
 SPEC = JobSpec(engine=WasmEngine(module="0" * 64))
@@ -90,6 +90,43 @@ class JournalContract:
         assert journal.jobs("c" * 64, "a9") == ()
         assert journal.jobs("c" * 64, limit=1) == (mine[2],)
         assert journal.jobs("c" * 64, "%") == ()
+
+    def test_shards_are_rows_that_change_by_themselves(self, tmp_path):
+        first = tuple(ShardRecord(shard=number, state="running") for number in (0, 1, 5))
+        ended = (ShardRecord(shard=1, state="failed"), ShardRecord(shard=7, state="completed"))
+        other = SaveJob(record("b" * 32), shards=(ShardRecord(shard=2, state="failed"),))
+        journal = self.written(
+            tmp_path / "j",
+            [SaveJob(record(), shards=first), other],
+            [SaveShards("a" * 32, ended, (event(1),))],
+        )
+        rows = (first[0], ended[0], first[2], ended[1])
+        assert journal.shards("a" * 32, limit=9) == rows
+        assert journal.shards("a" * 32, limit=2) == rows[:2]
+        assert journal.shards("a" * 32, after=1, limit=9) == rows[2:]
+        assert journal.shards("a" * 32, limit=9, states=("failed", "completed")) == ended
+        assert journal.shards("a" * 32, after=1, limit=9, states=("failed",)) == ()
+        assert journal.shards("a" * 32, limit=9, states=("'); DROP TABLE shard; --",)) == ()
+        assert journal.shards_begun("a" * 32) == {0, 1, 5, 7}
+        assert journal.shards_begun("c" * 32) == frozenset()
+        assert journal.job("a" * 32) == record()
+        assert journal.events("a" * 32) == (event(1),)
+
+    def test_a_plan_is_kept_as_it_was_frozen(self, tmp_path):
+        plan = (("/inputs/a b", "/inputs/é"), ("/inputs/c",))
+        ended = record(state="failed", ended_at=3.0)
+        journal = self.written(tmp_path / "j", [SaveJob(record(), plan=plan)], [SaveJob(ended)])
+        assert journal.plan("a" * 32) == plan
+        assert journal.plan("b" * 32) is None
+
+    def test_a_journal_of_before_there_were_shards_is_refused_in_words(self, tmp_path):
+        import sqlite3
+        from contextlib import closing
+
+        with closing(sqlite3.connect(tmp_path / "j")) as connection:
+            connection.executescript("CREATE TABLE job (id TEXT PRIMARY KEY, record BLOB); PRAGMA user_version = 1;")
+        with pytest.raises(JournalError, match="another version"):
+            self.open(tmp_path / "j")
 
     def test_forgotten_results_stay_forgotten(self, tmp_path):
         kept = ResultsRecord(hash="h1:", files=1, bytes=1, folder="f")

@@ -196,7 +196,8 @@ def test_what_nobody_has_is_said_soon_and_how_many_were_asked(tmp_path: Path):
         cid = Cid.of(b"nowhere", RAW)
         with pytest.raises(StorageError, match="no IPFS node is connected"):
             await taker.fetched(cid)
-        assert not await taker.blocks.has(cid)
+        with pytest.raises(StorageError, match="no IPFS node is connected"):
+            await taker.blocks.has(cid)
         await pond.connect(taker, other)
         await pond.connect(taker, another)
         start = trio.current_time()

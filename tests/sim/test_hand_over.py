@@ -33,6 +33,8 @@ class Winners:
         self.chunks = chunks or (lambda peer, request: [CONTENTS[request.index][request.offset :]])
         self.asked = []
         self.hand_overs = None
+        self.local_id = "me"
+        self.peers = tuple(answers)
 
     def send(self, to, message):
         answer = self.answers[to]
@@ -102,6 +104,32 @@ def test_the_next_winner_goes_on_behind_what_is_whole_and_may_not_say_other_size
 def test_a_winner_that_never_answers_is_gone(tmp_path):
     (gone,) = take(tmp_path, Winners({"a": None}), "a")
     assert isinstance(gone, PeerGone)
+
+
+def test_a_winner_that_has_left_is_not_waited_for(tmp_path):
+    winners = Winners({"a": by_stream()})
+    winners.peers = ()
+    (gone,) = take(tmp_path, winners, "a")
+    assert str(gone) == "it has left"
+
+
+def test_a_winner_that_leaves_while_it_is_asked_is_not_waited_for(tmp_path):
+    async def main():
+        hand_overs = HandOvers(Winners({"a": None, "b": None}), Results(tmp_path), Ambient(offload=inline))
+        incoming = (await hand_overs.begin(record())).incoming(0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(gone, hand_overs, incoming)
+            await trio.testing.wait_all_tasks_blocked()
+            hand_overs.left("b")
+            hand_overs.left("a")
+
+    async def gone(hand_overs, incoming):
+        begun_at = trio.current_time()
+        with pytest.raises(PeerGone, match="it left"):
+            await hand_overs.fetch(incoming, Fetch("a", EXECUTION, MANIFEST.h1()))
+        assert trio.current_time() == begun_at
+
+    trio.run(main, clock=trio.testing.MockClock())
 
 
 def test_an_announced_manifest_over_the_limit_is_not_read(tmp_path):

@@ -77,6 +77,8 @@ def test_what_came_before_the_garbage_in_a_message_counts():
     core.take(ANNA)
     assert core.hear(ANNA, blocks(1, *range(100, 110)), 0.0)
     assert core.blame.is_banned(ANNA, 0.0)
+    core.open(CIRCLE, cid(2), 0.0)
+    assert core.hear(ANNA, blocks(2), 0.0) == [], "and nothing of it does after"
 
 
 def test_a_claim_to_have_what_it_was_not_asked_for_makes_nobody_a_holder():

@@ -15,7 +15,7 @@ import trio
 
 from node import limits
 from node.ambient import Ambient
-from node.errors import NoRoom
+from node.errors import NoRoom, StorageError
 from node.storage import tree
 from node.storage.ipfs.base import BlockSession
 from node.storage.ipfs.bitswap.exchange import Exchange
@@ -55,6 +55,8 @@ class Embedded:
         """See Blocks."""
         if known_block(cid) is not None or await self._store.has(cid.multihash):
             return True
+        if self._exchange.is_alone:
+            raise StorageError(f"{cid} is not on this node, and no IPFS node is connected")
         return await self._exchange.somebody_has(cid)
 
     def session(self, root: Cid) -> AbstractAsyncContextManager[BlockSession]:

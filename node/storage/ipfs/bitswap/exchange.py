@@ -72,6 +72,11 @@ class Exchange:
         self._answering.went(peer)
         self._wake()
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is nobody to ask."""
+        return self._asking.is_alone
+
     async def run(self) -> None:
         """The whole life, until cancelled."""
         async with trio.open_nursery() as nursery:
