@@ -9,11 +9,21 @@ from pathlib import Path
 import pytest
 import trio
 from contract.publishers import LABEL, Place, PublisherContract, results
+from doubles.kubo import Kubo as Daemon
+from doubles.objectservers import ObjectServer
+from doubles.peers import peer
 
-from node.ambient import inline
+from node.ambient import Threads, inline
 from node.errors import NoRoom, StorageError
-from node.model import LocalPublisher
+from node.limits import GiB
+from node.model import IpfsPublisher, LocalPublisher, ObjectPublisher
+from node.publisher.ipfs import IpfsPublishing
 from node.publisher.local import LocalPublishing
+from node.publisher.object_store import ObjectPublishing
+from node.storage.cache import InputCache
+from node.storage.ipfs.driver import Ipfs
+from node.storage.ipfs.kubo import Kubo
+from node.storage.object_store import ObjectInputs, ObjectStore
 
 
 class TestLocal(PublisherContract):
@@ -49,3 +59,55 @@ class TestLocal(PublisherContract):
                         pytest.fail("nothing is there")
 
         trio.run(main)
+
+
+class TestIpfsByKubo(PublisherContract):
+    @pytest.fixture(autouse=True)
+    def _daemon(self, quiet_kubo: Daemon) -> None:
+        self.daemon = quiet_kubo
+
+    @asynccontextmanager
+    async def place(self, folder: Path) -> AsyncIterator[Place]:
+        offload = Threads()
+        blocks = Kubo(self.daemon.api, offload)
+        inputs = Ipfs([blocks], InputCache(folder / "cache", GiB, offload), offload)
+        yield Place(IpfsPublishing(blocks, inputs, peer(1)), IpfsPublisher(), None)
+
+    def test_what_is_published_is_pinned(self, tmp_path: Path) -> None:
+        async def main() -> str:
+            async with self.place(tmp_path) as place:
+                return await place.way.publish(place.allowed, LABEL, results(tmp_path))
+
+        location = trio.run(main)
+        assert location.removeprefix("ipfs://") in self.daemon.ipfs("pin", "ls", "--type=recursive", "-q").decode()
+
+
+class OfObjects(PublisherContract):
+    server: ObjectServer
+
+    @asynccontextmanager
+    async def place(self, folder: Path) -> AsyncIterator[Place]:
+        bucket, offload = self.server.bucket(), Threads()
+        store = ObjectStore([f"{bucket}/results"])
+        inputs = ObjectInputs(store, InputCache(folder / "cache", GiB, offload), offload)
+        yield Place(
+            ObjectPublishing(store, inputs, peer(1)),
+            ObjectPublisher(url=f"{bucket}/results/mine"),
+            ObjectPublisher(url=f"{bucket}/elsewhere"),
+        )
+
+
+class TestS3(OfObjects):
+    @pytest.fixture(autouse=True)
+    def _reached(self, s3: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.server = s3
+        for name, value in s3.env.items():
+            monkeypatch.setenv(name, value)
+
+
+class TestAzure(OfObjects):
+    @pytest.fixture(autouse=True)
+    def _reached(self, azure: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.server = azure
+        for name, value in azure.env.items():
+            monkeypatch.setenv(name, value)
