@@ -120,6 +120,7 @@ def _in_a_line(shard: ShardView) -> str:
     if results is not None:
         words.append(f"{results.files} files, {shown_size(results.bytes)}, from {short_peer(results.peer)}")
         words.append(f"exit code {results.exit_code}" if results.exit_code else "")
+        words.append(results.location)
     return ", ".join(filter(None, [*words, _sources(shard)]))
 
 
@@ -176,6 +177,8 @@ def _results(job: JobView) -> Iterator[str]:
         yield from _pairs(
             ("exit code", "unknown" if code is None else str(code)), ("from", shard.results.peer), indent="  "
         )
+        if shard.results.location:
+            yield from _pairs(("published", shard.results.location), indent="  ")
 
 
 def _ending(job: JobView) -> Iterator[str]:

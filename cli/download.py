@@ -86,7 +86,7 @@ def download(
     view = client.manifest(job.id)
     manifests, total = _checked(job, view)
     receipt = client.receipt(job.id)
-    _check_receipt(client, job, receipt, view.hash)
+    check_receipt(client, job, receipt, view.hash)
     try:
         source = _Source(client, job.id, told, pauses_s)
         partial = _partial(folder, view.hash)
@@ -125,7 +125,8 @@ def _checked(job: JobView, view: ManifestView) -> tuple[Manifests, int]:
     return manifests, total
 
 
-def _check_receipt(client: Client, job: JobView, receipt: bytes, h1: str) -> None:
+def check_receipt(client: Client, job: JobView, receipt: bytes, h1: str | None) -> None:
+    """Raises BrokenAnswer unless it is the node's own, of this job and of these results, and holds."""
     checked = check(receipt, requester=PeerId(client.peer_id()))
     if isinstance(checked, Broken):
         raise BrokenAnswer(f"the receipt does not hold: {checked.why}", "tell the node's operator")

@@ -97,6 +97,29 @@ def get(job: JobId, node: Node, target: Target, form: Form) -> Exit:
     return outcome_of(view).exit
 
 
+@app.command()
+@flat
+def receipt(
+    job: JobId,
+    node: Node,
+    target: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="By default job-<first 8 digits of the id>.receipt.json."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+) -> Exit:
+    """Fetch the signed receipt of a job without its results, which may be published elsewhere; it is checked first."""
+    from cli.client import Client
+    from cli.receipts import keep_receipt
+
+    with Client(node.api) as client:
+        view = client.job(job)
+        path = target or Path(f"job-{output.short_job(view.id)}.receipt.json")
+        keep_receipt(client, view, path, force=force)
+    output.data(str(path))
+    return Exit.DONE
+
+
 @app.command("export")
 @flat
 def export_results(job: JobId, node: Node, target: CarFile, form: Form) -> Exit:
@@ -213,18 +236,31 @@ def fetched(client: Client, job: JobView, target: Target) -> Downloaded:
 def check_results(job: JobView) -> None:
     """Raises CommandError unless the job has results that can be downloaded."""
     from cli.errors import CommandError
-    from cli.outcome import ENDED
+    from cli.outcome import ENDED, kept_by_node
 
     if job.state not in ENDED:
         raise CommandError(
             f"job {output.short_job(job.id)} has not ended ({job.state.replace('_', ' ')})",
             f"`{output.program()} job wait {output.short_job(job.id)}` waits for it",
         )
+    if job.results is not None and not kept_by_node(job):
+        raise CommandError(
+            f"the node does not keep the results of job {output.short_job(job.id)}: {_whereabouts(job)}",
+            f"`{output.program()} job receipt {output.short_job(job.id)}` fetches the receipt, and"
+            f" `{output.program()} verify RECEIPT FOLDER` checks what you get from there",
+        )
     if job.results is None:
         raise CommandError(
             f"job {output.short_job(job.id)} has no results ({job.state.replace('_', ' ')})",
             f"`{output.program()} job describe {output.short_job(job.id)}` says why",
         )
+
+
+def _whereabouts(job: JobView) -> str:
+    places = [shard.results.location for shard in job.details if shard.results is not None and shard.results.location]
+    if not places:
+        return "its spec asks that nobody does (publisher none)"
+    return f"they are at {places[0]}" + (f", and {job.tally.completed - 1} more" if job.shards > 1 else "")
 
 
 def _tell_shards(job: JobView, got: Downloaded) -> None:

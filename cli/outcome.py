@@ -13,6 +13,7 @@ from cli import exits
 from cli.exits import Exit
 from cli.output import program, short_job, short_peer
 from node.api.views import JobView, ShardView, VerdictView
+from node.model import VaultPublisher
 
 ENDED = frozenset({"completed", "not_verified", "failed", "cancelled"})
 TROUBLED = frozenset({"failed", "not_verified"})
@@ -61,6 +62,11 @@ def votes_of(verdict: VerdictView) -> int:
 def only_shard(job: JobView) -> ShardView | None:
     """The shard of a job that has one, once something is known of it."""
     return job.details[0] if job.shards == 1 and job.details else None
+
+
+def kept_by_node(job: JobView) -> bool:
+    """Whether the node has the results for download; else they are published, or nobody keeps them."""
+    return isinstance(job.spec.publisher, VaultPublisher)
 
 
 def counted(job: JobView) -> str:
@@ -149,6 +155,8 @@ def _group(verdict: VerdictView, index: int) -> str:
 
 def _next_step(job: JobView) -> str:
     name = short_job(job.id)
+    if job.results is not None and not kept_by_node(job):
+        return f"`{program()} job describe {name}` says where they are, `{program()} job receipt {name}` proves them"
     if job.results is not None:
         what = "the results" if job.state == "completed" else "what was won"
         return f"`{program()} job get {name}` downloads {what}"

@@ -154,7 +154,7 @@ def run(program: Program, deal: Deal, limits: Limits, then: Then, target: Target
     from cli.wasm_spec import read_module, spec_of
     from node import spec
 
-    _check(then, target, connection)
+    _check(program.publisher, then, target, connection)
     sha256 = read_module(program.module)
     wanted = spec_of(program, deal, limits, sha256)
     if then.dry_run:
@@ -183,9 +183,11 @@ class _Rest:
     connection: Connection
 
 
-def _check(then: Then, target: Target, connection: Connection) -> None:
+def _check(publisher: str, then: Then, target: Target, connection: Connection) -> None:
     from cli.quantities import seconds
 
+    if then.download and publisher != "vault":
+        raise UsageProblem("--download fetches what the node keeps", "leave --publisher or --download")
     if then.download and then.wait is False:
         raise UsageProblem("--download and --no-wait exclude each other", "download later with `job get`")
     if target.output_dir is not None and not then.download:

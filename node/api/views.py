@@ -85,13 +85,17 @@ class ResultsView(_View, frozen=True, kw_only=True):
 
 
 class ShardResultsView(_View, frozen=True, kw_only=True):
-    """What won a shard; ``hash`` is of its files under their own names, as nodes voted on it."""
+    """What won a shard; ``hash`` is of its files under their own names, as nodes voted on it.
+
+    ``location`` is the URI where they are published; empty: the node keeps them, or nobody does.
+    """
 
     hash: str
     files: int
     bytes: int
     peer: str
     exit_code: int | None
+    location: str
 
 
 class ShardView(_View, frozen=True, kw_only=True):
@@ -305,7 +309,12 @@ def shard_view(shard: ShardRecord) -> ShardView:
         results=None
         if results is None
         else ShardResultsView(
-            hash=results.hash, files=results.files, bytes=results.bytes, peer=results.peer, exit_code=results.exit_code
+            hash=results.hash,
+            files=results.files,
+            bytes=results.bytes,
+            peer=results.peer,
+            exit_code=results.exit_code,
+            location=results.location,
         ),
     )
 
