@@ -144,7 +144,8 @@ class Protocols(Protocol):
     def serve(self, protocol: str, answer: Answer) -> None:
         """Have ``answer`` called, in a task of its own, for every stream that asks for ``protocol``. Before ``run``.
 
-        At most ``limits.PROTOCOL_STREAMS_PER_PEER`` at once of one connection; further ones are reset.
+        At most ``limits.PROTOCOL_STREAMS_PER_PEER`` at once of one connection; further ones wait for their turn, with
+        what their openers send, and are reset after ``limits.PROTOCOL_STALL_S``.
         """
 
     def watch(self, neighbourhood: Neighbourhood) -> None:

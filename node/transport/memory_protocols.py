@@ -110,17 +110,26 @@ class MemoryProtocols:
         """Begin to answer the streams that were opened."""
         while self._asked:
             connection, peer, protocol, stream = self._asked.popleft()
-            if connection.over or connection.serving[self.local_id] >= limits.PROTOCOL_STREAMS_PER_PEER:
+            if connection.over:
                 stream.reset()
             else:
-                connection.serving[self.local_id] += 1
                 tasks.start_soon(self._answer, connection, peer, protocol, stream)
 
     async def _answer(self, connection: Connection, peer: PeerId, protocol: str, stream: MemoryStream) -> None:
+        turns = connection.turns[self.local_id]
+
+        async def in_turn() -> None:
+            with trio.move_on_after(limits.PROTOCOL_STALL_S) as waiting:
+                await turns.acquire()
+            if not waiting.cancelled_caught:
+                try:
+                    await self._answered(peer, protocol, stream)
+                finally:
+                    turns.release()
+
         try:
-            await connection.while_it_lasts(lambda: self._answered(peer, protocol, stream))
+            await connection.while_it_lasts(in_turn)
         finally:
-            connection.serving[self.local_id] -= 1
             stream.reset_unless_ended()
 
     async def _answered(self, peer: PeerId, protocol: str, stream: MemoryStream) -> None:

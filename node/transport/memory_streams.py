@@ -30,7 +30,7 @@ class Connection:
     def __init__(self, nodes: dict[PeerId, MemoryTransport]) -> None:
         self.nodes = nodes
         self.over = False
-        self.serving = dict.fromkeys(nodes, 0)  # streams, by who answers them
+        self.turns = {peer: trio.Semaphore(limits.PROTOCOL_STREAMS_PER_PEER) for peer in nodes}  # by who answers
         self._pipes: set[_Pipe] = set()
         self._scopes: set[trio.CancelScope] = set()
 

@@ -74,5 +74,5 @@ class Load:
                 begun = time.perf_counter()
                 job = http.post("/v1/jobs", json=self._spec).json()
                 self.seconds.append(time.perf_counter() - begun)
-                agreed = [run for run in job["executions"] if run["agreed"]]
+                agreed = [run for run in job["details"][0]["executions"] if run["agreed"]]
                 self.lost += not (job["state"] == "completed" and len(agreed) == 5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -286,23 +286,27 @@ class StreamContract:
 
         self.stream_test({ECHO: failing(MalformedMessage("rubbish"))}, check)
 
-    def test_more_streams_at_once_than_there_may_be_are_reset(self) -> None:
+    def test_more_streams_at_once_than_are_answered_wait_for_their_turn_and_lose_nothing(self) -> None:
         async def check(opener: Node, server: Node) -> None:
             async with trio.open_nursery() as nursery:
 
-                async def held(protocols: Sequence[str], *, task_status: trio.TaskStatus[None]) -> None:
-                    async with opener.open(server, *protocols) as (_, stream):
-                        await stream.send_all(b"x")
-                        await stream.receive_some()
-                        task_status.started()
-                        await trio.sleep_forever()
+                async def held(*, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
+                    with trio.CancelScope() as scope:
+                        async with opener.open(server, ECHO) as (_, stream):
+                            await stream.send_all(b"x")
+                            await stream.receive_some()
+                            task_status.started(scope)
+                            await trio.sleep_forever()
 
-                for _ in range(limits.PROTOCOL_STREAMS_PER_PEER):
-                    await nursery.start(held, [ECHO])
-                with pytest.raises(PeerGone):
-                    async with opener.open(server, ECHO) as (_, stream):
-                        await whole(stream)
-                assert server.id in opener.transport.neighbours
+                scopes = [await nursery.start(held) for _ in range(limits.PROTOCOL_STREAMS_PER_PEER)]
+                async with opener.open(server, ECHO) as (_, stream):
+                    await stream.send_all(b"patience")
+                    await stream.send_eof()
+                    with trio.move_on_after(1.0) as waited:
+                        await stream.receive_some()
+                    assert waited.cancelled_caught
+                    scopes[0].cancel()
+                    assert await whole(stream) == b"patience"
                 nursery.cancel_scope.cancel()
 
         self.stream_test({ECHO: echo}, check)

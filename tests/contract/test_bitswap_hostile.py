@@ -268,3 +268,41 @@ def test_everybody_lies(tmp_path: Path):
         assert ours.blocks._store.taken == 0
 
     swim(main, tmp_path)
+
+
+def test_long_messages_that_never_end_take_few_places_and_are_given_up(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        hostile = await pond.stranger(3)
+
+        async def claim(peer: PeerId, message: Message) -> None:
+            await hostile.says(peer, Message(presences=tuple(Presence(want.cid, has=True) for want in message.wants)))
+
+        hostile.on_message = claim
+        ours, honest = await honest_and(pond, hostile)
+        large = [os.urandom(limits.BLOCK_BYTES_MAX) for _ in range(8)]
+        cids = [Cid.of(one, RAW) for one in large]
+        await honest.blocks._store.put([(one.multihash, content) for one, content in zip(cids, large, strict=True)])
+        half = varint.encode(limits.BITSWAP_MESSAGE_BYTES_MAX) + b"\x1a" + bytes(limits.BITSWAP_UNASKED_BYTES_MAX)
+        over = 0
+
+        async def dawdle() -> None:
+            nonlocal over
+            with pytest.raises(PeerGone):
+                async with hostile.transport.open(ours.id, [wire.V120]) as (_, stream):
+                    await stream.send_all(half)
+                    await stream.receive_some()
+            over += 1
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(is_well, ours, 1, 2)
+            await hostile.until(lambda heard: any(not want.have_is_enough for want in hostile.wants))
+            for _ in range(limits.PROTOCOL_STREAMS_PER_PEER - 4):
+                nursery.start_soon(dawdle)
+            await trio.sleep(1)
+            lane = ours.blocks._exchange._lanes[hostile.id]
+            assert lane.borrowed_tokens == limits.BITSWAP_LONG_PER_PEER
+            assert lane.statistics().tasks_waiting > 0
+            assert await ours.fetched(*cids) == large
+        assert over == limits.PROTOCOL_STREAMS_PER_PEER - 4
+
+    swim(main, tmp_path)

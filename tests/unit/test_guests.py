@@ -147,7 +147,7 @@ def test_who_sent_most_goes_when_guests_sent_too_much_that_nobody_reads() -> Non
         links = [link(100 + number) for number in range(8)]
         for number, one in enumerate(links):
             all_of_them.admit(one)
-            vars(one.muxer)["unread_bytes"] = limits.GUESTS_UNREAD_BYTES // 8 + number
+            vars(one.muxer)["unread_bytes"] = limits.UNREAD_BYTES // 8 + number
         all_of_them.sweep()
         assert [bool(one.reason) for one in links] == [False] * 7 + [True]
         vars(links[7].muxer)["unread_bytes"] = 0

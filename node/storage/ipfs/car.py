@@ -52,11 +52,11 @@ class CarReader:
         at = 0
         try:
             while (body := self._body(at)) is not None:
-                raw, at = body
+                start, at = body
                 if self._roots is None:
-                    self._roots = _roots(raw)
+                    self._roots = _roots(bytes(self._rest[start:at]))
                 else:
-                    yield _block(raw)
+                    yield _block(self._rest, start, at)
         finally:
             del self._rest[:at]
 
@@ -65,8 +65,8 @@ class CarReader:
         if self._rest or self._roots is None:
             raise ValueError("a CAR file that is cut off")
 
-    def _body(self, at: int) -> tuple[bytes, int] | None:
-        """The next header or section and where it ends, unless more must come."""
+    def _body(self, at: int) -> tuple[int, int] | None:
+        """Where the next header or section begins and ends, unless more must come."""
         prefix = bytes(self._rest[at : at + varint.BYTES_MAX])
         if len(prefix) < varint.BYTES_MAX and all(byte & 0x80 for byte in prefix):
             return None
@@ -74,12 +74,14 @@ class CarReader:
         if size > (CAR_HEADER_BYTES_MAX if self._roots is None else BLOCK_BYTES_MAX + CHARS_MAX):
             raise ValueError(f"no CAR file, or one with a section of {size} bytes")
         start = at + length
-        return (bytes(self._rest[start : start + size]), start + size) if len(self._rest) - start >= size else None
+        return (start, start + size) if len(self._rest) - start >= size else None
 
 
-def _block(raw: bytes) -> tuple[Cid, bytes]:
-    cid, at = Cid.from_prefix(raw)
-    block = raw[at:]
+def _block(held: bytearray, start: int, end: int) -> tuple[Cid, bytes]:
+    """One copy of the block, which is most of what reading a CAR file costs besides its hash."""
+    cid, length = Cid.from_prefix(bytes(held[start : min(start + CHARS_MAX, end)]))
+    with memoryview(held) as view:
+        block = bytes(view[start + length : end])
     if len(block) > BLOCK_BYTES_MAX:
         raise ValueError(f"a block of {len(block)} bytes")
     if not cid.matches(block):

@@ -71,17 +71,22 @@ class Guests:
         return bool(links)
 
     def sweep(self) -> None:
-        """End connections that are dead, that nobody has used for long, or that hold most where all hold too much."""
+        """End connections that are dead, or that nobody has used for long."""
         now = trio.current_time()
         for link in self._all():
             if now - link.muxer.heard_at > self._timing.guest_silent_s:
                 link.end("silent for too long")
             elif not link.is_wanted and now - link.used_at > self._timing.guest_idle_s:
                 link.end("nobody uses this connection")
-        unread = {link: link.muxer.unread_bytes for link in self._all()}
-        while sum(unread.values()) > limits.GUESTS_UNREAD_BYTES:
+        self._check_unread()
+
+    def _check_unread(self) -> None:
+        """Peers count too: whoever sends what nobody reads, on many streams, pays when all together sent too much."""
+        links = [*self._all(), *(peer.link for peer in self._peering.all() if peer.link is not None)]
+        unread = {link: link.muxer.unread_bytes for link in links}
+        while sum(unread.values()) > limits.UNREAD_BYTES:
             most = max(unread, key=lambda link: unread[link])
-            most.end("guests sent too much that nobody reads")
+            most.end("too much that nobody reads")
             del unread[most]
 
     def _all(self) -> list[Link]:

@@ -153,7 +153,7 @@ async def _serve(node: Node, link: Link, protocol: str, ends: tuple[Stream, Exac
     if not link.is_for_control and not link.is_wanted:
         _admit(node, link)
     talk = Talk(link, *ends, node.timing)
-    await answered(link, talk, functools.partial(node.services.answer, link, protocol, talk))
+    await answered(link, talk, node.timing, functools.partial(node.services.answer, link, protocol, talk))
 
 
 def _admit(node: Node, link: Link) -> None:

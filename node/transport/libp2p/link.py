@@ -49,7 +49,7 @@ class Link:
         self.attached = trio.Event() if attached is None else attached
         self.offered: Opening | None = None  # what we opened with, when the far end decides
         self.blobs = 0  # being served
-        self.answering = 0  # streams of other protocols
+        self.turns = trio.Semaphore(limits.PROTOCOL_STREAMS_PER_PEER)  # of streams of other protocols
         self.pinging = 0  # those of them that are pings
         self.used_at = trio.current_time()  # by such a stream
         self.is_wanted = False  # we dialled it for other protocols' sake

@@ -7,7 +7,6 @@ Does not live here: what to do with streams.
 from __future__ import annotations
 
 import struct
-from collections import deque
 from typing import Any
 
 import libp2p.stream_muxer.yamux.yamux as yamux
@@ -21,7 +20,9 @@ from node.transport.libp2p.pacing import Overrun, Paced
 
 RECEIVE_BYTES = 64 * limits.KiB
 LAST_WRITE_S = 0.5
-REPLIES_MAX = 256  # Frames that a peer has asked for and not taken; one more ends the connection.
+REPLIES_MAX = (
+    2 * limits.STREAMS_PER_CONNECTION
+)  # Frames that a peer has asked for and not taken; one more ends the connection.
 _HEADER = struct.Struct(yamux.YAMUX_HEADER_FORMAT)
 _PAYLOAD_BYTES = MAX_PLAINTEXT_LENGTH - yamux.HEADER_SIZE  # A frame is one message of Noise, not one and a bit.
 
@@ -146,7 +147,7 @@ class Muxer(yamux.Yamux):  # type: ignore[misc]
         self.streams = _Streams()
         self.write_stall_s = limits.WRITE_STALL_S
         self._reading: trio.lowlevel.Task | None = None
-        self._replies: deque[bytes] = deque()  # what reading has to say: acknowledgements, pongs, resets
+        self._replies: list[bytes] = []  # what reading has to say: acknowledgements, pongs, resets
         self._replied = trio.Event()
         self._writing = trio.CancelScope()
 
@@ -194,7 +195,9 @@ class Muxer(yamux.Yamux):  # type: ignore[misc]
         try:
             while True:
                 while self._replies:
-                    await self._write_frame(self._replies.popleft())
+                    frames = b"".join(self._replies)
+                    self._replies.clear()
+                    await self._write_frame(frames)
                 self._replied = trio.Event()
                 await self._replied.wait()
         except ConnectionClosedError:

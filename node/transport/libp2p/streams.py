@@ -111,12 +111,10 @@ async def opened(link: Link, protocols: Sequence[str], timing: Timing) -> AsyncI
         await talk.aclose()
 
 
-async def answered(link: Link, talk: Talk, answer: Callable[[], Awaitable[None]]) -> None:
-    """Answer one stream. Raises MalformedMessage; whatever else goes wrong is over with the stream."""
-    if link.answering >= limits.PROTOCOL_STREAMS_PER_PEER:
-        log.debug("stream refused", extra={"peer": link.peer})
-        return
-    link.answering += 1
+async def answered(link: Link, talk: Talk, timing: Timing, answer: Callable[[], Awaitable[None]]) -> None:
+    """Answer one stream, when its turn comes. Raises PeerGone, MalformedMessage; all else is over with the stream."""
+    with in_time(timing.protocol_stall_s):
+        await link.turns.acquire()
     try:
         await answer()
         await talk.send_eof()
@@ -126,4 +124,4 @@ async def answered(link: Link, talk: Talk, answer: Callable[[], Awaitable[None]]
     except NodeError as error:
         log.debug("stream failed", extra={"peer": link.peer, "reason": str(error)})
     finally:
-        link.answering -= 1
+        link.turns.release()

@@ -10,8 +10,8 @@ Lives here: the tasks. Does not live here: decisions (``asking``, ``answering``)
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 
 import trio
@@ -34,8 +34,8 @@ log = logging.getLogger("quorate.bitswap")
 _TICK_S = 1.0
 _IDLE_S = 30.0  # A stream of ours with nothing to say for this long is ended.
 _AGAIN_S = 2.0  # After a stream broke, its peer is left alone for this long.
-_SEND_S = 15.0  # What a peer has at least to take a message of ours; and more by its size:
-_SEND_BYTES_PER_S_MIN = 64 * limits.KiB
+_MESSAGE_S = 15.0  # What a message has at least to be sent, or to be heard; and more by its size:
+_BYTES_PER_S_MIN = 64 * limits.KiB
 
 _Work = Callable[[], Awaitable[None]]
 
@@ -49,6 +49,8 @@ class Exchange:
         self._asking, self._answering = Asking(), Answering()
         self._replies = Replies(self._answering, store)
         self._turns = Turns(limits.BITSWAP_ANSWERS_MAX)
+        self._long = Turns(limits.BITSWAP_LONG_MAX)
+        self._lanes: dict[PeerId, trio.CapacityLimiter] = {}
         self._readers = trio.CapacityLimiter(limits.BITSWAP_READERS_MAX)
         self._sessions: dict[int, Session] = {}
         self._circles = count()
@@ -70,6 +72,7 @@ class Exchange:
         """See Neighbourhood."""
         self._asking.went(peer, trio.current_time())
         self._answering.went(peer)
+        self._lanes.pop(peer, None)
         self._wake()
 
     @property
@@ -216,11 +219,26 @@ class Exchange:
         frames = wire.Frames(limits.BITSWAP_MESSAGE_BYTES_MAX)
         while data := await stream.receive_some():
             frames.feed(data)
-            while (body := frames.next()) is not None:
-                await self._patience(peer)
-                await self._take_in(peer, wire.decode(body))
-            if frames.announced > limits.BITSWAP_UNASKED_BYTES_MAX and not self._may_send_blocks(peer):
-                raise PeerGone(f"a message of {frames.announced} bytes from who was not asked for a block")
+            await self._take_in_all(peer, frames)
+            while frames.announced > limits.BITSWAP_UNASKED_BYTES_MAX:
+                await self._hear_long(peer, frames, stream)
+                await self._take_in_all(peer, frames)
+
+    async def _hear_long(self, peer: PeerId, frames: wire.Frames, stream: ByteStream) -> None:
+        """The rest of a message that has blocks, if it may: few are under way at once. Raises as ``_hear`` does."""
+        if not self._asking.is_asked(peer, trio.current_time()):
+            raise PeerGone(f"a message of {frames.announced} bytes from who was not asked for a block")
+        lane = self._lanes.setdefault(peer, trio.CapacityLimiter(limits.BITSWAP_LONG_PER_PEER))
+        async with lane, self._long.one(peer):
+            with _in_time(frames.announced, "it sends too slowly"):
+                while (body := frames.next()) is None:
+                    frames.feed(await stream.receive_some() or _ended_early())
+            await self._take_in(peer, wire.decode(body))
+
+    async def _take_in_all(self, peer: PeerId, frames: wire.Frames) -> None:
+        while (body := frames.next()) is not None:
+            await self._patience(peer)
+            await self._take_in(peer, wire.decode(body))
 
     async def _patience(self, peer: PeerId) -> None:
         """Read a peer that talks too much no faster, however many streams it opens."""
@@ -228,9 +246,6 @@ class Exchange:
         while pause_s:
             await trio.sleep(pause_s)
             pause_s = self._answering.pause_s(peer, trio.current_time())
-
-    def _may_send_blocks(self, peer: PeerId) -> bool:
-        return self._asking.is_asked(peer, trio.current_time())
 
     async def _take_in(self, peer: PeerId, message: wire.Message) -> None:
         now = trio.current_time()
@@ -266,8 +281,19 @@ async def _within(scope: trio.CancelScope, work: _Work) -> None:
 
 async def _send(stream: ByteStream, data: bytes) -> None:
     """Raises PeerGone for a peer that takes it too slowly."""
+    with _in_time(len(data), "it reads too slowly"):
+        await stream.send_all(data)
+
+
+@contextmanager
+def _in_time(size: int, otherwise: str) -> Iterator[None]:
+    """PeerGone for a message that is under way for too long."""
     try:
-        with trio.fail_after(_SEND_S + len(data) / _SEND_BYTES_PER_S_MIN):
-            await stream.send_all(data)
+        with trio.fail_after(_MESSAGE_S + size / _BYTES_PER_S_MIN):
+            yield
     except trio.TooSlowError as error:
-        raise PeerGone("it reads too slowly") from error
+        raise PeerGone(otherwise) from error
+
+
+def _ended_early() -> bytes:
+    raise PeerGone("the stream ended within a message")
