@@ -76,12 +76,15 @@ async def fails(tmp_path, says):
     assert left_in(tmp_path) == []
 
 
-def test_redirects_are_followed_and_the_name_is_the_first_ones(tmp_path):
-    answers = {f"/{n}": redirects(f"/{n + 1}") for n in range(limits.URL_REDIRECTS_MAX)}
-    with web_server(answers | {f"/{limits.URL_REDIRECTS_MAX}": says(BODY, etag='"1"')}) as web:
+def test_redirects_are_followed_each_from_where_it_was_found_and_the_name_is_the_first_ones(tmp_path):
+    steps = ["/0", *(f"/deeper{'/x' * n}/{n}" for n in range(1, limits.URL_REDIRECTS_MAX + 1))]
+    answers = {step: redirects("deeper/x/1" if n == 0 else f"x/{n + 1}") for n, step in enumerate(steps[:-1])}
+    with web_server(answers | {steps[-1]: says(BODY, etag='"1"'), "/one-more": redirects("/0")}) as web:
         pinned, found = guarded(both, files(tmp_path), web.url("/0"))
         assert found == ("0", BODY)
         assert (pinned.size, pinned.etag, pinned.sha256) == (len(BODY), '"1"', None)
+        with pytest.raises(StorageError, match="redirects more than 5 times"):
+            guarded(files(tmp_path).resolved, ref(web.url("/one-more")))
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,14 @@ def test_a_lie_is_a_reason_and_nothing_of_it_is_kept(tmp_path):
     guarded(main)
 
 
+@pytest.mark.parametrize("size", [0, len(CONTENT) - 1, len(CONTENT) + 1])
+def test_a_job_that_names_another_size_than_its_file_has_is_not_run(tmp_path, size):
+    [(name, file)] = REF.files.items()
+    ref = InlineInput(files={name: InlineFile(size=size, sha256=file.sha256)}, path="/inputs")
+    with pytest.raises(StorageError, match="is not the inline file that the job names"):
+        guarded(read, driver(tmp_path)[0], GOOD, ref)
+
+
 def test_a_requester_that_sends_nothing_holds_up_nobody_elses_run(tmp_path):
     async def main():
         files, _ = driver(tmp_path)

@@ -213,6 +213,21 @@ def test_what_is_in_use_is_never_evicted(tmp_path):
     guarded(main)
 
 
+def test_room_is_made_by_what_nobody_uses_however_old_the_rest_is(tmp_path, monkeypatch):
+    async def main():
+        cache = cache_in(tmp_path)
+        async with cache.held("a", 300_000, Source(b"x" * 300_000)):
+            await used(cache, "b", Source(b"x" * 300_000), 300_000)
+            await used(cache, "c", Source(b"x" * 600_000), 600_000)
+            assert [key for key in "abc" if cache.has(key)] == ["a", "c"]
+            disk_of(monkeypatch, tmp_path, 1_000_000)
+            await cache.need_room(700_000)
+            with pytest.raises(NoRoom, match="the disk of this node"):
+                await cache.need_room(710_000)
+
+    guarded(main)
+
+
 def test_what_is_reserved_counts_before_it_is_there(tmp_path):
     async def main():
         cache = cache_in(tmp_path)

@@ -36,6 +36,37 @@ async def main():
 trio.run(main)
 """
 
+KILLED_WHILE_EVICTING = """
+import os, signal, sys
+from pathlib import Path
+import trio
+from node.ambient import inline
+from node.storage.cache import InputCache
+
+async def tree(path):
+    path.mkdir()
+    for number in range(10):
+        (path / str(number)).write_bytes(b"x")
+
+unlink, left = os.unlink, [5]
+
+def kills(path):
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    unlink(path)
+
+async def main():
+    cache = InputCache(Path(sys.argv[1]), 100_000, inline)
+    async with cache.held("k", 10, tree):
+        pass
+    os.unlink = kills
+    async with cache.held("other", 90_000, tree):
+        pass
+
+trio.run(main)
+"""
+
 
 @pytest.mark.parametrize(("at", "whole"), [("0", False), ("5", False), ("never", True)])
 def test_a_kill_leaves_a_whole_input_or_none(tmp_path, at, whole):
@@ -47,6 +78,16 @@ def test_a_kill_leaves_a_whole_input_or_none(tmp_path, at, whole):
     assert again.has("k") is whole
     assert len(left_in(tmp_path)) == whole
     assert guarded(used, again, "other", Source()) == b"content"
+
+
+def test_a_kill_in_the_middle_of_an_eviction_leaves_no_part_that_looks_whole(tmp_path):
+    command = [sys.executable, "-c", KILLED_WHILE_EVICTING, str(tmp_path / "inputs")]
+    assert (
+        subprocess.run(command, check=False, env=os.environ | {"PYTHONPATH": os.getcwd()}).returncode == -signal.SIGKILL
+    )
+    again = cache_in(tmp_path)
+    assert not again.has("k")
+    assert left_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("seed", range(20))
