@@ -73,3 +73,15 @@ def test_a_name_that_is_no_utf_8_makes_its_folder_unlistable_and_no_more(copy: P
 def test_special_files_are_listed_for_what_they_are(copy: Path) -> None:
     os.mkfifo(copy / "pipe")
     assert b"pipe" in run_over(copy, LISTING).stdout
+
+
+def test_a_shard_lists_its_own_files_and_nothing_else(copy: Path) -> None:
+    (copy / "b.txt").write_bytes(b"not its own\n")
+    (copy / "sub" / "c.txt").write_bytes(b"deeper\n")
+    parts = tuple(Mount(copy / name, f"/inputs/{name}", "/inputs") for name in ("a.txt", "sub/c.txt"))
+    listed = ended(copy.parent, Run(wasm=LISTING, inputs=parts)).stdout
+    assert b"a.txt" in listed
+    assert b"sub" in listed
+    assert b"b.txt" not in listed
+    assert ended(copy.parent, Run(wasm=reading(b"sub/c.txt"), inputs=parts)).stdout == b"deeper\n"
+    assert ended(copy.parent, Run(wasm=reading(b"b.txt"), inputs=parts)).exit_code not in (0, None)

@@ -163,3 +163,19 @@ def test_the_module_used_longest_ago_goes_first(tmp_path):
         os.utime(tmp_path / "m" / f"{names[-1]}.wasm", (i, i))
     modules.trim(frozenset({names[0]}))
     assert [modules.size(name) for name in names] == [14, None, 14]
+
+
+def test_parts_that_are_settled_are_synced_once_and_dropped_ones_are_gone(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
+    intake = Results(tmp_path).intake(record())
+    for number in range(3):
+        intake.put(f"per_shard/{number}/outputs/a", b"x")
+    intake.settle("per_shard/0/")
+    assert sorted(map(os.path.basename, synced)) == ["0", "a", "outputs"]
+    intake.drop("per_shard/1/")
+    synced.clear()
+    final = intake.finish()
+    assert sorted(path.name for path in (final / "per_shard").iterdir()) == ["0", "2"]
+    assert sum(path.endswith("/outputs/a") for path in synced) == 1
+    assert any(path.endswith("/per_shard") for path in synced)
