@@ -48,16 +48,20 @@ def hash_folder(folder: Folder, form: Form) -> Exit:
 @flat
 def verify(
     receipt: Annotated[Path, typer.Argument(metavar="RECEIPT", help="The receipt.json of a job.")],
-    folder: Annotated[Path, typer.Argument(metavar="RESULTS_DIR", help="The folder with its results.")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="RESULTS_DIR", help="The folder with its results; without it the receipt alone."),
+    ] = None,
     requester: Annotated[str, typer.Option(metavar="PEER_ID", help="Whose receipt it has to be.")] = "",
     form: Form = Form(),  # noqa: B008  (a value, frozen)
 ) -> Exit:
-    """Say, without a network, whether a receipt holds and the files are the ones it names."""
+    """Say, without a network, whether a receipt holds and the files, if they are given, are the ones it names."""
     from node import limits
     from node.model import PeerId
     from node.receipt.check import check
 
-    _check_folder(folder)
+    if folder is not None:
+        _check_folder(folder)
     try:
         with receipt.open("rb") as file:
             signed = file.read(limits.RECEIPT_BYTES_MAX + 1)
@@ -99,7 +103,8 @@ def _judged(checked: Checked, form: Form) -> Exit:
     if form.as_json:
         told = {"holds": True, "verified": verified, "files": checked.files, "missing": predicate.missing}
         output.json_data({**told, "receipt": predicate})
-    output.say(f"holds: the {checked.files} files are those of job {predicate.job}", "good")
+    files = "the receipt, without its files, is" if checked.files is None else f"the {checked.files} files are those"
+    output.say(f"holds: {files} of job {predicate.job}", "good")
     whose = "the result is" if len(predicate.shards) == 1 else "each result is"
     unchecked = f"not verified: {whose} one node's word (verifier noop)"
     output.say(f"  {_verdict(predicate) if verified else unchecked}")
