@@ -71,6 +71,7 @@ def test_data_may_come_before_links_as_old_blocks_have_it() -> None:
         b"\x1a\x01x",
         b"\x08\x01",
         b"\x0a\x05x",
+        b"\x0a\x02x",
         b"\x0a\x81\x00x",
         _link(b""),
         _link(b"\x12\x01n" + HASH),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from node.storage.ipfs import hamt
+from node.storage.ipfs import dagpb, hamt, unixfs
+from node.storage.ipfs.cid import RAW, Cid
+from node.storage.ipfs.dagpb import Link
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,13 @@ def test_a_place_is_the_first_bits_of_the_hash_a_slot_for_each_level() -> None:
     assert hamt.path_of(name, 8, 0) == slots[0] >> 5
     with pytest.raises(ValueError, match="too deep"):
         hamt.path_of(name, 256, 8)
+
+
+def test_a_name_is_not_found_in_the_slot_of_another() -> None:
+    place = hamt.path_of("there", 256, 0)
+    other = next(name for name in map(str, range(10_000)) if hamt.path_of(name, 256, 0) == place)
+    link = Link(Cid.of(b"", RAW), f"{place:02X}there", 0)
+    node = unixfs.decode(dagpb.encode([link], unixfs.shard_data(1 << place, 256)))
+
+    assert hamt.child_of(node, "there", 0) == (place, "there", link)
+    assert hamt.child_of(node, other, 0) is None

@@ -113,6 +113,7 @@ def test_leaves_of_all_kinds_are_files(data: bytes) -> None:
         (b"\x08\x02\x60\x01", "unknown field"),
         (b"\x0a\x01\x02", "unknown field"),
         (b"\x08\x02\x12\x01a\x18\x02", "a file of 2 bytes whose parts have 1"),
+        (b"\x08\x02\x12\x02ab\x18\x01", "a file of 1 bytes whose parts have 2"),
         (b"\x08\x02\x18\x04\x20\x04", "more sizes of parts"),
         (b"\x08\x05\x28\x22\x30\x07", "fan-out of 7"),
         (b"\x08\x05\x28\x22\x30\x80\x10", "fan-out of 2048"),
@@ -142,6 +143,7 @@ def test_a_name_that_occurs_twice_is_refused_even_as_a_file_and_a_folder() -> No
     [
         [("00", LEAF), ("00", LEAF)],
         [("01", LEAF), ("00", LEAF)],
+        [("02", LEAF)],
         [("0", LEAF)],
         [("", LEAF)],
         [("zz", LEAF)],
@@ -167,6 +169,10 @@ def test_the_same_shard_twice_is_refused_since_its_names_belong_to_one_place() -
     first = slot("name")[:2]
     assert walked(shard([(first, below)]))
     refused(shard([(f"{int(first, 16) ^ 1:02X}", below)]), "where it does not belong")
+
+
+def test_a_bit_field_wider_than_the_fan_out_is_refused() -> None:
+    refused(shard([("C", shard([], fanout=8))], fanout=8, bits=1 << 12), "bit field")
 
 
 @pytest.mark.parametrize("below", [LEAF, folder(), file((LEAF, 4)), shard([], fanout=64)])
@@ -257,7 +263,7 @@ def test_folders_are_no_deeper_than_the_limit() -> None:
 def test_paths_are_no_longer_than_the_limit() -> None:
     root = folder(("n" * (DAG_PATH_BYTES_MAX - 4 * 201), LEAF))
     for _ in range(4):
-        root = folder(("n" * 200, root))
+        root = folder(("\u00e9" * 100, root))
     assert walked(root)
 
     refused(folder(("n", root)), "a path of more than")
@@ -270,6 +276,15 @@ def test_files_are_no_deeper_than_the_limit() -> None:
     assert walked(root)
 
     refused(file((root, 4)), "levels")
+
+
+def test_links_that_wait_are_no_more_than_the_limit() -> None:
+    leaf = blocks.raw(bytes(1_024))
+    part, size = leaf, 1_024
+    for _ in range(8):
+        part, size = file((part, size), *[(leaf, 1_024)] * 40_000), size + 40_000 * 1_024
+
+    refused(part, "so many links at once")
 
 
 def test_what_is_due_is_told_ahead_once_and_in_its_order() -> None:
