@@ -124,6 +124,18 @@ def test_who_gave_a_part_may_come_back(tmp_path: Path):
     swim(main, tmp_path)
 
 
+def test_one_task_may_read_two_dags_at_once(tmp_path: Path):
+    async def main(pond: Pond) -> None:
+        giver, taker = await pond.node(1), await pond.node(2)
+        await pond.connect(taker, giver)
+        cids = [Cid.of(block(number), RAW) for number in range(2)]
+        await giver.blocks._store.put([(cid.multihash, block(number)) for number, cid in enumerate(cids)])
+        async with taker.blocks.session(cids[0]) as one, taker.blocks.session(cids[1]) as other:
+            assert [await one.get(cids[0]), await other.get(cids[1])] == [block(0), block(1)]
+
+    swim(main, tmp_path)
+
+
 def test_an_empty_file_can_be_fetched(tmp_path: Path):
     async def main(pond: Pond) -> None:
         giver, taker = await pond.node(1), await pond.node(2)

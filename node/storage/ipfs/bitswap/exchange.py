@@ -50,8 +50,8 @@ class Exchange:
         self._replies = Replies(self._answering, store)
         self._turns = Turns(limits.BITSWAP_ANSWERS_MAX)
         self._long = Turns(limits.BITSWAP_LONG_MAX)
-        self._lanes: dict[PeerId, trio.CapacityLimiter] = {}
-        self._readers = trio.CapacityLimiter(limits.BITSWAP_READERS_MAX)
+        self._lanes: dict[PeerId, trio.Semaphore] = {}
+        self._readers = trio.Semaphore(limits.BITSWAP_READERS_MAX)
         self._sessions: dict[int, Session] = {}
         self._circles = count()
         self._busy: dict[tuple[str, PeerId], trio.Event] = {}  # who asks or answers whom; set: there is more
@@ -228,7 +228,7 @@ class Exchange:
         """The rest of a message that has blocks, if it may: few are under way at once. Raises as ``_hear`` does."""
         if not self._asking.is_asked(peer, trio.current_time()):
             raise PeerGone(f"a message of {frames.announced} bytes from who was not asked for a block")
-        lane = self._lanes.setdefault(peer, trio.CapacityLimiter(limits.BITSWAP_LONG_PER_PEER))
+        lane = self._lanes.setdefault(peer, trio.Semaphore(limits.BITSWAP_LONG_PER_PEER))
         async with lane, self._long.one(peer):
             with _in_time(frames.announced, "it sends too slowly"):
                 while (body := frames.next()) is None:
