@@ -277,6 +277,17 @@ def test_a_holder_is_not_asked_for_more_than_it_may_send_at_once_and_for_the_res
     assert large.take(BERT)[-1] in (ask(most), ask(most - 1))
 
 
+def test_what_waits_is_forgotten_with_its_circle():
+    core = with_holder(*range(1, 100))
+    core.end(CIRCLE, 0.0)
+    core.begin(CIRCLE)
+    core.open(CIRCLE, cid(1), 0.0)
+    core.hear(BERT, haves(1), 0.0)
+    core.tick(1.0)
+    taken = [want for one in (ANNA, BERT, CARL) for want in core.take(one) if not want.cancels]
+    assert {want.cid for want in taken} == {cid(1).raw}
+
+
 def test_what_waits_for_a_holder_that_goes_is_asked_of_others():
     core = with_holder(*range(1, 3000))
     core.take(ANNA)
