@@ -50,14 +50,14 @@ class OnDisk:
         return self.ref(name)
 
     def nowhere(self):
+        """Nothing lies under what is no CID: IPFS, which is asked next, says what is wrong with it."""
         (self.folder / "file").write_bytes(b"x")
-        return [self.ref("nowhere"), *([] if self.by_cid else [self.ref("file/below"), self.ref("no/where")])]
+        others = ("..", ".", "a\0b", "file/../file") if self.by_cid else ("file/below", "no/where")
+        return [self.ref(name) for name in ("nowhere", *others)]
 
     def malformed(self):
-        if self.by_cid:
-            return [CidInput(cid=cid, path=AT) for cid in ("..", ".", "a\0b")]
         places = ("/etc/passwd", f"{self.folder}/../x", str(self.folder) + "x", "/", "/proc/self")
-        return [LocalInput(source=place, path=AT) for place in places]
+        return [] if self.by_cid else [LocalInput(source=place, path=AT) for place in places]
 
 
 class TestLocal(StorageContract):
