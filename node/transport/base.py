@@ -120,6 +120,7 @@ Answer = Callable[[PeerId, str, ByteStream], Awaitable[None]]
 
 When it returns, our way is ended if it was not and what was sent arrives; when it raises, the stream is reset:
 MalformedMessage costs the peer its connection and bars it for ``limits.OFFENDER_S``, any other NodeError this stream.
+Anything else, an ExceptionGroup of a nursery of its own too, is a bug and ends the transport.
 It is cancelled when the connection ends.
 """
 
