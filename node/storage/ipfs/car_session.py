@@ -24,11 +24,14 @@ from node.storage.ipfs.cid import Cid
 log = logging.getLogger("quorate.storage")
 
 _KEPT_BYTES = 8 * MiB  # Blocks that came and may be asked for: a stream that is further ahead is out of step.
+_OBJECTS_BYTES = 512  # A block and its CID as objects, besides its bytes.
 _PASSED_MAX = 65_536  # Blocks that may come twice without an end of the stream; some 10 MiB.
 _AT_ONCE = 4  # Blocks that are asked for one by one.
 
-Receive = Callable[[], Awaitable[bytes]]
-"""The next bytes of a CAR; none at its end. Raises StorageError, DriverUnavailable."""
+Block = tuple[Cid, bytes]
+
+Receive = Callable[[], Awaitable[list[Block] | None]]
+"""The next blocks of a CAR, checked; None at its end. Raises StorageError, DriverUnavailable, ValueError (no CAR)."""
 
 OpenCar = Callable[[Cid], AbstractAsyncContextManager[Receive]]
 """The CAR of all that is under a root."""
@@ -41,6 +44,11 @@ class _Way(Enum):
     FIRST = 0  # nobody has yet asked for more than one block at a time
     STREAM = 1
     BLOCKS = 2  # for good: a second stream would send again what the first one has
+
+
+def blocks_in(car: CarReader) -> Callable[[bytes], list[Block]]:
+    """For the next bytes: the blocks that they complete. Blocking work."""
+    return lambda piece: list(car.feed(piece))
 
 
 @asynccontextmanager
@@ -63,7 +71,6 @@ class CarSession:
         self._stack = stack
         self._way = _Way.FIRST
         self._receive: Receive | None = None
-        self._car = CarReader()
         self._kept: OrderedDict[Cid, bytes] = OrderedDict()
         self._kept_bytes = 0
         self._passed: set[Cid] = set()  # what the stream will not bring again
@@ -103,17 +110,14 @@ class CarSession:
 
     async def _read_towards(self, cid: Cid) -> None:
         passed = 0
-        while cid not in self._kept and passed <= _KEPT_BYTES and (piece := await self._piece()):
-            passed += len(piece)
-            for found, block in await self._offload(self._blocks_in, piece):
+        while cid not in self._kept and passed <= _KEPT_BYTES and (blocks := await self._next_blocks()) is not None:
+            for found, block in blocks:
+                passed += _cost(block)
                 self._keep(found, block)
                 if len(self._passed) < _PASSED_MAX:
                     self._passed.add(found)
 
-    def _blocks_in(self, piece: bytes) -> list[tuple[Cid, bytes]]:
-        return list(self._car.feed(piece))
-
-    async def _piece(self) -> bytes:
+    async def _next_blocks(self) -> list[Block] | None:
         if self._receive is None:
             self._receive = await self._stack.enter_async_context(self._open_car(self._root))
         return await self._receive()
@@ -147,7 +151,13 @@ class CarSession:
             outcome.append(block)
 
     def _keep(self, cid: Cid, block: bytes) -> None:
-        self._kept_bytes += len(block) - len(self._kept.pop(cid, b""))
+        replaced = self._kept.pop(cid, None)
+        self._kept_bytes += _cost(block) - (_cost(replaced) if replaced is not None else 0)
         self._kept[cid] = block
         while self._kept_bytes > _KEPT_BYTES:
-            self._kept_bytes -= len(self._kept.popitem(last=False)[1])
+            self._kept_bytes -= _cost(self._kept.popitem(last=False)[1])
+
+
+def _cost(block: bytes) -> int:
+    """Of memory: a hostile stream may have millions of blocks of one byte."""
+    return len(block) + _OBJECTS_BYTES

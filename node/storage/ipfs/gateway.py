@@ -22,7 +22,8 @@ from node.ambient import Offload
 from node.errors import OperatorError, StorageError
 from node.storage.http import Answer, Http, Session
 from node.storage.ipfs.base import BlockSession
-from node.storage.ipfs.car_session import Receive, car_session
+from node.storage.ipfs.car import CarReader
+from node.storage.ipfs.car_session import Block, Receive, blocks_in, car_session
 from node.storage.ipfs.cid import Cid
 
 _RAW = "application/vnd.ipld.raw"
@@ -74,7 +75,13 @@ class Gateway:
     async def _car(self, web: Session, root: Cid) -> AsyncIterator[Receive]:
         async with self._asked(web, root, _CAR_AS_READ, _ENDLESS) as answer:
             _check(answer, root, _CAR, self._base)
-            yield partial(_received, answer)
+            parse = blocks_in(CarReader())
+
+            async def receive() -> list[Block] | None:
+                piece = await _piece(answer)
+                return await self._offload(parse, piece) if piece else None
+
+            yield receive
 
     async def _block(self, web: Session, cid: Cid) -> bytes:
         try:
@@ -96,7 +103,7 @@ class Gateway:
             yield answer
 
 
-async def _received(answer: Answer) -> bytes:
+async def _piece(answer: Answer) -> bytes:
     """Small pieces put together, because each is handed to a thread."""
     pieces: list[bytes] = []
     size = 0

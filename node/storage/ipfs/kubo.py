@@ -16,7 +16,8 @@ import trio
 from node.ambient import Offload
 from node.errors import DriverUnavailable, StorageError
 from node.storage.ipfs.base import BlockSession
-from node.storage.ipfs.car_session import Receive, car_session
+from node.storage.ipfs.car import CarReader
+from node.storage.ipfs.car_session import Receive, blocks_in, car_session
 from node.storage.ipfs.cid import Cid
 from node.storage.ipfs.layout import V1_2025
 from node.storage.ipfs.packing import pack
@@ -65,7 +66,7 @@ class Kubo:
 
     @asynccontextmanager
     async def _exported(self, root: Cid) -> AsyncIterator[Receive]:
-        async with self._rpc.export(root) as export:
+        async with self._rpc.export(root, blocks_in(CarReader())) as export:
             yield export.receive
 
 

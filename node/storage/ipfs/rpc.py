@@ -15,7 +15,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import trio
 
@@ -84,10 +84,10 @@ class Rpc:
         return await self.call(self._block, cid)
 
     @asynccontextmanager
-    async def export(self, root: Cid) -> AsyncIterator[Export]:
-        """All blocks under a root as a CAR, in the order of a walk, each once."""
+    async def export(self, root: Cid, parse: Callable[[bytes], _T]) -> AsyncIterator[Export[_T]]:
+        """All blocks under a root as a CAR, in the order of a walk, each once; what ``parse`` makes of its pieces."""
         async with self._exports:
-            export = Export(self, self._client(self.patience.stall_s), root)
+            export = Export(self, self._client(self.patience.stall_s), root, parse)
             try:
                 yield export
             finally:
@@ -135,27 +135,36 @@ class Rpc:
         return bytes(block)
 
 
-class Export:
+class Export(Generic[_T]):
     """A CAR as it comes. Its end may come early: what the daemon says of that in a trailer reaches nobody.
 
-    A thread of its own reads ahead, so that the daemon does not wait while we check and write.
+    A thread of its own reads ahead and parses, so that the daemon does not wait while others check and write.
     """
 
-    def __init__(self, rpc: Rpc, client: Any, root: Cid) -> None:
+    def __init__(self, rpc: Rpc, client: Any, root: Cid, parse: Callable[[bytes], _T]) -> None:
         self._rpc = rpc
         self._client = client
         self._root = root
-        self._read: queue.Queue[bytes | Exception] = queue.Queue(_PIECES_AHEAD)
+        self._parse = parse
+        self._read: queue.Queue[_T | Exception | None] = queue.Queue(_PIECES_AHEAD)
         self._thread: threading.Thread | None = None
         self._stream: Any = None
         self._ended = False
 
-    async def receive(self) -> bytes:
-        """The next bytes, at most some ``PIECE_BYTES``; none at the end. Raises as ``Rpc`` says."""
+    async def receive(self) -> _T | None:
+        """What the next bytes are; None at the end. Raises as ``Rpc`` says, and ValueError from ``parse``."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
-        return await self._rpc.call(self._next)
+        try:
+            read = self._read.get_nowait()
+            await trio.lowlevel.checkpoint()
+        except queue.Empty:
+            read = await self._rpc.call(self._read.get)
+        if isinstance(read, Exception):
+            with _reasons(self._rpc.address):
+                raise read
+        return read
 
     def end(self) -> None:
         """Give it up, whatever the thread does at the moment: it waits for the daemon, or for room."""
@@ -167,19 +176,13 @@ class Export:
             while True:
                 self._read.get_nowait()
 
-    def _next(self) -> bytes:
-        read = self._read.get()
-        if isinstance(read, Exception):
-            raise read
-        return read
-
     def _run(self) -> None:
+        last: Exception | None = None
         try:
             with self._client.dag.export(str(self._root), stream=True) as self._stream:
                 while not self._ended and (piece := self._piece()):
-                    self._read.put(piece)
-            last: bytes | Exception = b""
-        except (exceptions.Error, OSError) as error:
+                    self._read.put(self._parse(piece))
+        except (exceptions.Error, OSError, ValueError) as error:
             last = error
         self._read.put(last)
 
