@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from node import limits
 from node.ambient import Ambient
@@ -50,6 +50,9 @@ from node.storage.object_names import listed_by_operator
 from node.storage.sources import Sources
 from node.transport.address import parse as parse_address
 from node.transport.base import Protocols, Transport
+
+if TYPE_CHECKING:
+    from node.storage.ipfs.kubo import Kubo
 
 CACHE_FOLDER, BLOCKS_FOLDER, CONFIRMED_FILE = "inputs", "blocks", "confirmed.json"
 
@@ -137,12 +140,13 @@ def _blocks(config: ServeConfig, network: Network, ambient: Ambient) -> tuple[tu
     data = config.data
     gateways = _gateways(data, ambient)
     if data.ipfs_connect is not None:
-        return (_kubo(data.ipfs_connect, ambient), *gateways), ()
+        kubo = _kubo(data.ipfs_connect, ambient)
+        return (kubo, *gateways), (kubo.tell,)
     embedded = Embedded(network, config.data_dir / BLOCKS_FOLDER, data.ipfs_store_bytes, ambient)
     return (embedded, *gateways), (partial(embedded.run, data.ipfs_peers),)
 
 
-def _kubo(address: str, ambient: Ambient) -> Blocks:
+def _kubo(address: str, ambient: Ambient) -> Kubo:
     from node.storage.ipfs.kubo import Kubo
 
     return Kubo(address, ambient.offload)

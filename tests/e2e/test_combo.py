@@ -120,3 +120,12 @@ def test_copies_that_do_not_give_their_cid_are_declined_where_that_is_checked(
         assert f"{cid} is here but its bytes do not give that CID" in user.is_refused(node, cid)
         (copies / cid / "file.txt").write_bytes(HELLO)
         assert user.prints(node, cid) == HELLO
+
+
+def test_a_node_whose_daemon_is_not_there_says_so_once_and_serves_what_it_has(
+    user: User, copies: Path, tmp_path: Path
+) -> None:
+    with real_node(tmp_path / "node", *over(copies), "--ipfs-connect", "/ip4/127.0.0.1/tcp/1") as node:
+        assert user.prints(node, "apples") == HELLO
+        assert "does not answer" in user.is_refused(node, "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi")
+    assert sum('"no_kubo"' in line for line in node.said) == 1

@@ -6,6 +6,7 @@ Lives here: what is asked of it, in which order, and what its restarts mean. Doe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -22,6 +23,8 @@ from node.storage.ipfs.cid import Cid
 from node.storage.ipfs.layout import V1_2025
 from node.storage.ipfs.packing import pack
 from node.storage.ipfs.rpc import Patience, Rpc
+
+log = logging.getLogger("quorate.storage")
 
 _ASK_AGAIN_S = 0.25
 
@@ -41,6 +44,13 @@ class Kubo:
     async def version(self) -> str:
         """Of the daemon, like ``0.43.0``. Raises DriverUnavailable: nobody is there, or it is no Kubo."""
         return await self._rpc.version()
+
+    async def tell(self) -> None:
+        """One line for the operator, at the start: the daemon that is there, or that none is. The node goes on."""
+        try:
+            log.info("kubo", extra={"version": await self._rpc.version()})
+        except DriverUnavailable as error:
+            log.warning("no_kubo", extra={"reason": str(error), "so": "data that is on IPFS alone is declined"})
 
     async def has(self, cid: Cid) -> bool:
         """See Blocks: what lies there is known at once, for anything else it is given a few seconds."""
