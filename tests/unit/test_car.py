@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from doubles.blocks import HeldBlocks
-from doubles.trees import FOLDERS, bytes_of, planted
+from doubles.trees import FOLDERS, Tree, bytes_of, planted
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,6 +124,16 @@ def test_a_packed_folder_has_each_of_its_blocks_once_the_root_first(
     assert found[0][0] == root
     assert dict(found) == held.blocks
     assert len(found) == len(held.blocks)
+
+
+def test_files_and_folders_that_repeat_are_packed_once(tmp_path: Path) -> None:
+    same: Tree = {f"{name}/below/file": b"1" for name in "abc"}
+    folder, held, out = planted(tmp_path / "tree", same), HeldBlocks(), bytearray()
+
+    pack(folder, V1_2025, out.extend)
+
+    held.imported(folder)
+    assert [cid for cid, _ in read(bytes(out))[1]] == list(reversed(held.blocks))
 
 
 def test_parts_that_repeat_are_packed_once_and_what_follows_them_is_right(tmp_path: Path) -> None:

@@ -153,6 +153,26 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, change:
         cid_of(file, V1_2025, lambda: next(ticks) or change(file))
 
 
+def to_folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("plant", [fifo, link_out, link_to_folder, to_folder])
+def test_what_was_listed_as_a_file_and_is_opened_as_something_else_is_refused(
+    tmp_path: Path, plant: Callable[[Path], None]
+) -> None:
+    folder = planted(tmp_path / "tree", {"a": bytes(MiB), "b": b"12"})
+    ticks = iter(range(100))
+
+    def swap() -> None:
+        if next(ticks) == 2:  # Both are listed, and the first has been read.
+            (folder / "b").unlink()
+            plant(folder / "b")
+
+    with pytest.raises(StorageError, match=r"b (has changed|cannot be read)"):
+        cid_of(folder, V1_2025, swap)
+
+
 def test_a_file_that_grows_for_ever_is_not_read_for_ever(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"1")
