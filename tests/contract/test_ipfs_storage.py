@@ -1,23 +1,30 @@
-"""The storage contract for data by CID, over the RPC of a real Kubo daemon and over its gateway."""
+"""The storage contract for data by CID, over the RPC of a real Kubo daemon, its gateway, and bitswap."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import trio
 from contract.storages import TREES, Can, StorageContract, put_on_disk
+from contract.transports import Recorder
 from doubles.kubo import Kubo as Daemon
+from doubles.peers import identity
 
-from node.ambient import Threads
+from node.ambient import Ambient, Threads
+from node.limits import GiB
 from node.model import CidInput
 from node.storage.http import Http
 from node.storage.ipfs import gateway, rpc
 from node.storage.ipfs.driver import Ipfs
+from node.storage.ipfs.embedded import Embedded
 from node.storage.ipfs.gateway import Gateway
 from node.storage.ipfs.kubo import Kubo
+from node.transport.libp2p.transport import Libp2pTransport
 
 AT = "/inputs/x"
 NOWHERE = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
@@ -85,3 +92,52 @@ class TestKubo(OfDaemon):
 class TestGateway(OfDaemon):
     def blocks(self):
         return Gateway(self.daemon.gateway_url, Http(), Threads(), gateway.Patience(find_s=0.3, block_s=0.3))
+
+
+@asynccontextmanager
+async def embedded(number: int, folder: Path) -> AsyncIterator[tuple[Libp2pTransport, Embedded]]:
+    """A node's own IPFS, on loopback."""
+    transport = Libp2pTransport(identity(number), "127.0.0.1", 0)
+    blocks = Embedded(transport, folder, GiB, Ambient())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(transport.run, Recorder())
+        nursery.start_soon(blocks.run, ())
+        yield transport, blocks
+        nursery.cancel_scope.cancel()
+
+
+class TestEmbeddedFromKubo(OfDaemon):
+    """By bitswap from the daemon."""
+
+    @asynccontextmanager
+    async def source(self, tmp_path, cache):
+        (tmp_path / "in").mkdir()
+        async with embedded(1, tmp_path / "blocks") as (transport, blocks):
+            await transport.connect(self.daemon.swarm)
+            yield Added(Ipfs([blocks], cache, Threads()), self.daemon, tmp_path / "in")
+
+
+@dataclass
+class AddedToNode(Added):
+    """Trees that were added to another node of ours."""
+
+    giver: Embedded
+
+    async def put(self, name, tree):
+        return CidInput(cid=str(await self.giver.add(put_on_disk(self.folder / name, tree))), path=AT)
+
+
+class TestEmbeddedFromNode(StorageContract):
+    """By bitswap from another node of ours; no daemon anywhere."""
+
+    can = OfDaemon.can
+
+    @asynccontextmanager
+    async def source(self, tmp_path, cache):
+        (tmp_path / "in").mkdir()
+        async with (
+            embedded(2, tmp_path / "given") as (listening, giver),
+            embedded(1, tmp_path / "blocks") as (transport, blocks),
+        ):
+            await transport.connect(listening.addresses[0])
+            yield AddedToNode(Ipfs([blocks], cache, Threads()), None, tmp_path / "in", giver)

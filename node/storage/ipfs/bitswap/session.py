@@ -101,6 +101,7 @@ class Session:
             self._work = trio.Event()
             while batch := self._next_hints():
                 absent = set(await self._around.store.absent(list(batch)))
+                await trio.lowlevel.checkpoint_if_cancelled()  # Looking is not cut short, and the reader may have gone.
                 for multihash in absent:
                     self._want_now(batch[multihash])
                 self._around.said()
