@@ -1,22 +1,45 @@
 """Results in a folder that several nodes see, such as an NFS share: below one that the operator lists.
 
-They come as a partial folder that is renamed when it is whole and synced. Does not live here: hashing.
+They come as a partial folder that is renamed when it is whole and synced. Whoever else may write to the share may put
+links there at any time, so every step below the listed folder is relative to an open folder and follows none.
+Does not live here: hashing.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+import trio
+
+from node import limits
 from node.ambient import Offload
 from node.errors import BadResult, NoRoom, OperatorError, StorageError
-from node.model import LocalPublisher
-from node.removal import remove
+from node.model import JobId, LocalPublisher
+from node.publisher import base
 
 _FLAG = "--local-publish"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_ATTEMPTS = 8
+_LONGEST = base.below(JobId("f" * 32), limits.SHARDS_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A folder below a listed one, which is ``root``: the names on the way down, and its own."""
+
+    root: Path
+    above: tuple[str, ...]
+    name: str
+
+    @property
+    def path(self) -> Path:
+        return self.root.joinpath(*self.above, self.name)
 
 
 class LocalPublishing:
@@ -33,32 +56,39 @@ class LocalPublishing:
 
     def refusal(self, where: LocalPublisher) -> str | None:
         """See Publishing."""
-        if self._listed(where) is not None:
-            return None
-        return f"this node publishes nothing to {where.folder} ({_FLAG} lists the folders it may write to)"
+        if self._listed(where) is None:
+            return f"this node publishes nothing to {where.folder} ({_FLAG} lists the folders it may write to)"
+        if len(_location(where, _LONGEST)) > limits.LOCATION_CHARS_MAX:
+            return f"the place in {where.folder} takes more than {limits.LOCATION_CHARS_MAX} characters as a URI"
+        return None
 
     async def publish(self, where: LocalPublisher, below: str, results: Path) -> str:
         """See Publishing."""
-        target = self._target(where, below)
-        partial = target.with_name(f".partial-{target.name}")
-        await self._offload(_copied, results, partial, target)
+        place = self._place(where, below)
+        partial = f".partial-{os.urandom(8).hex()}"  # Another winner may be publishing the same.
+        try:
+            await self._offload(_copied, results, place, partial)
+            await self._offload(_named, place, partial)
+        finally:
+            with trio.CancelScope(shield=True):  # Deleting a folder is bounded by its limits.
+                await self._offload(_dropped, place, partial)
         return _location(where, below)
 
     @asynccontextmanager
     async def published(self, where: LocalPublisher, below: str, location: str, bytes_max: int) -> AsyncIterator[Path]:
         """See Publishing: the folder itself, whose bytes are counted as they are hashed."""
-        target = self._target(where, below)
+        place = self._place(where, below)
         if location != _location(where, below):
             raise BadResult(f"it says that it published to {location[:200]!r}, and not to {_location(where, below)}")
-        if not await self._offload(_is_folder, target):
-            raise StorageError(f"{target} is not there on the requester: do both see the same share?")
-        yield target
+        await self._offload(_check_is_there, place)
+        yield place.path
 
-    def _target(self, where: LocalPublisher, below: str) -> Path:
+    def _place(self, where: LocalPublisher, below: str) -> _Place:
         listed = self._listed(where)
         if listed is None:
             raise StorageError(self.refusal(where))
-        return self._roots[listed] / Path(where.folder).relative_to(listed) / below
+        *above, name = (Path(where.folder).relative_to(listed) / below).parts
+        return _Place(self._roots[listed], tuple(above), name)
 
     def _listed(self, where: LocalPublisher) -> Path | None:
         folder = Path(where.folder)
@@ -80,41 +110,111 @@ def _root(folder: Path, private: Path) -> Path:
     return real
 
 
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
-
-
-def _copied(results: Path, partial: Path, target: Path) -> None:
+def _check_is_there(place: _Place) -> None:
     try:
-        remove(partial)
-        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        _check_is_below(target)
-        shutil.copytree(results, partial, symlinks=True)
-        _sync_tree(partial)
-        remove(target)
-        partial.rename(target)
-        _sync(target.parent)
-    except (OSError, shutil.Error) as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise NoRoom(f"the results cannot be published to {target}: {error}") from error
+        with _opened(place) as folder:
+            os.close(os.open(place.name, _FOLDER, dir_fd=folder))
+    except OSError as error:
+        why = f"{place.path} is not there on the requester ({error.strerror}): do both see the same share?"
+        raise StorageError(why) from error
 
 
-def _check_is_below(target: Path) -> None:
-    """No link on the way leads elsewhere than the path says."""
-    if target.parent.resolve() != target.parent:
-        raise NoRoom(f"{target.parent} goes through a link; publish to the folder that it leads to")
-
-
-def _sync_tree(top: Path) -> None:
-    for folder, _, files in os.walk(top):
-        for name in files:
-            _sync(Path(folder) / name)
-        _sync(Path(folder))
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+def _copied(results: Path, place: _Place, partial: str) -> None:
     try:
-        os.fsync(handle)
+        with _opened(place, make=True) as folder:
+            _copy_folder(results, folder, partial)
+    except OSError as error:
+        raise _cannot(place, error) from error
+
+
+def _named(place: _Place, partial: str) -> None:
+    """Instead of whatever has its name: a winner may have put something else there before, or be doing so."""
+    try:
+        with _opened(place) as folder:
+            _put(folder, partial, place.name)
+            os.fsync(folder)
+    except OSError as error:
+        raise _cannot(place, error) from error
+
+
+def _put(folder: int, partial: str, name: str) -> None:
+    old = f"{partial}.old"
+    for attempt in range(1, _ATTEMPTS + 1):
+        with suppress(FileNotFoundError):
+            os.rename(name, old, src_dir_fd=folder, dst_dir_fd=folder)
+        try:
+            os.rename(partial, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except OSError:  # Somebody was faster.
+            if attempt == _ATTEMPTS:
+                raise
+        else:
+            return
+        finally:
+            with suppress(OSError):
+                _remove(folder, old)
+
+
+def _dropped(place: _Place, partial: str) -> None:
+    with suppress(OSError), _opened(place) as folder:
+        _remove(folder, partial)
+
+
+def _cannot(place: _Place, error: OSError) -> NoRoom:
+    return NoRoom(f"the results cannot be published to {place.path}, where no link is followed: {error}")
+
+
+@contextmanager
+def _opened(place: _Place, *, make: bool = False) -> Iterator[int]:
+    """The folder that the place is in. Raises OSError, also for a link on the way."""
+    handle = os.open(place.root, _FOLDER)
+    try:
+        for name in place.above:
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(name, 0o755, dir_fd=handle)
+            above, handle = handle, os.open(name, _FOLDER, dir_fd=handle)
+            os.close(above)
+        yield handle
     finally:
         os.close(handle)
+
+
+def _copy_folder(source: Path, parent: int, name: str) -> None:
+    """Synced. What is there belongs to this node, so no more than its own limits can be found in it."""
+    os.mkdir(name, source.stat().st_mode & 0o777 | 0o700, dir_fd=parent)
+    folder = os.open(name, _FOLDER, dir_fd=parent)
+    try:
+        with os.scandir(source) as entries:
+            for entry in entries:
+                copy = _copy_folder if entry.is_dir(follow_symlinks=False) else _copy_file
+                copy(Path(entry.path), folder, entry.name)
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _copy_file(source: Path, parent: int, name: str) -> None:
+    with source.open("rb") as file:
+        mode = os.fstat(file.fileno()).st_mode & 0o777 | 0o600
+        with os.fdopen(os.open(name, _NEW_FILE, mode, dir_fd=parent), "wb") as copy:
+            shutil.copyfileobj(file, copy, limits.BLOB_CHUNK_BYTES)
+            copy.flush()
+            os.fsync(copy.fileno())
+
+
+def _remove(parent: int, name: str, depth: int = 0) -> None:
+    """Whatever it is, and nothing that it leads to. Raises OSError, also for a tree that is deeper than results are."""
+    try:
+        os.unlink(name, dir_fd=parent)
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        if depth > limits.RESULT_DEPTH_MAX:
+            raise
+        folder = os.open(name, _FOLDER, dir_fd=parent)
+        try:
+            for entry in os.listdir(folder):
+                _remove(folder, entry, depth + 1)
+        finally:
+            os.close(folder)
+        os.rmdir(name, dir_fd=parent)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -24,6 +25,7 @@ from node.storage.cache import InputCache
 from node.storage.ipfs.driver import Ipfs
 from node.storage.ipfs.kubo import Kubo
 from node.storage.object_store import ObjectInputs, ObjectStore
+from node.verifier.dirhash import h1_of
 
 
 class TestLocal(PublisherContract):
@@ -57,6 +59,90 @@ class TestLocal(PublisherContract):
                 with pytest.raises(StorageError, match="same share"):
                     async with place.way.published(place.allowed, LABEL, location, 1):
                         pytest.fail("nothing is there")
+
+        trio.run(main)
+
+    def test_a_link_in_the_place_of_results_is_replaced_and_what_it_leads_to_stays(self, tmp_path: Path) -> None:
+        """Whoever may write to the share could have the node delete its own files."""
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "precious").write_bytes(b"mine")
+        job = tmp_path / "shared" / "team" / LABEL.partition("/")[0]
+
+        async def main() -> None:
+            async with self.place(tmp_path) as place:
+                job.mkdir()
+                for name in ("7", ".partial-7"):
+                    (job / name).symlink_to(elsewhere)
+                await place.way.publish(place.allowed, LABEL, results(tmp_path))
+
+        trio.run(main)
+        assert (elsewhere / "precious").read_bytes() == b"mine"
+        assert h1_of(job / "7") == h1_of(tmp_path / "results")
+        assert not (job / "7").is_symlink()
+
+    def test_nothing_is_made_behind_a_link_on_the_way(self, tmp_path: Path) -> None:
+        (tmp_path / "elsewhere").mkdir()
+
+        async def main() -> None:
+            async with self.place(tmp_path) as place:
+                (tmp_path / "shared" / "team").rmdir()
+                (tmp_path / "shared" / "team").symlink_to(tmp_path / "elsewhere")
+                with pytest.raises(NoRoom, match="link"):
+                    await place.way.publish(place.allowed, LABEL, results(tmp_path))
+
+        trio.run(main)
+        assert not any((tmp_path / "elsewhere").iterdir())
+
+    def test_two_winners_may_publish_the_same_at_once(self, tmp_path: Path) -> None:
+        tree = results(tmp_path)
+
+        async def main() -> None:
+            async with self.place(tmp_path) as place:
+                way = LocalPublishing((tmp_path / "shared",), tmp_path / "data", Threads())
+                async with trio.open_nursery() as nursery:
+                    for _ in range(8):
+                        nursery.start_soon(way.publish, place.allowed, LABEL, tree)
+
+        trio.run(main)
+        job = tmp_path / "shared" / "team" / LABEL.partition("/")[0]
+        assert h1_of(job / "7") == h1_of(tree)
+        assert [each.name for each in job.iterdir()] == ["7"]
+
+    def test_a_publication_that_is_cancelled_leaves_nothing(self, tmp_path: Path) -> None:
+        async def main() -> None:
+            async with self.place(tmp_path) as place:
+                scope = trio.CancelScope()
+
+                async def cut_off(call: Callable[..., Any], *args: Any) -> Any:
+                    done = await inline(call, *args)
+                    scope.cancel()  # Threads go on to the end of what they do.
+                    return done
+
+                way = LocalPublishing((tmp_path / "shared",), tmp_path / "data", cut_off)
+                with scope:
+                    await way.publish(place.allowed, LABEL, results(tmp_path))
+                assert scope.cancelled_caught
+
+        trio.run(main)
+        assert not any((tmp_path / "shared" / "team" / LABEL.partition("/")[0]).iterdir())
+
+    def test_a_place_that_cannot_be_looked_at_is_an_answer(self, tmp_path: Path) -> None:
+        async def main() -> None:
+            async with self.place(tmp_path) as place:
+                folder = LocalPublisher(folder=f"{place.allowed.folder}/{'x' * 300}")
+                location = (Path(folder.folder) / LABEL).as_uri()
+                with pytest.raises(StorageError, match="same share"):
+                    async with place.way.published(folder, LABEL, location, 1):
+                        pytest.fail("no file system has such a name")
+
+        trio.run(main)
+
+    def test_a_place_that_no_message_can_name_is_refused(self, tmp_path: Path) -> None:
+        async def main() -> None:
+            async with self.place(tmp_path) as place:
+                deep = "/".join(["\N{PILE OF POO}" * 60] * 6)
+                assert "characters" in str(place.way.refusal(LocalPublisher(folder=f"{place.allowed.folder}/{deep}")))
 
         trio.run(main)
 
