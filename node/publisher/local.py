@@ -170,13 +170,17 @@ def _opened(place: _Place, *, make: bool = False) -> Iterator[int]:
     try:
         for name in place.above:
             if make:
-                with suppress(FileExistsError):
-                    os.mkdir(name, 0o755, dir_fd=handle)
+                _make(handle, name)
             above, handle = handle, os.open(name, _FOLDER, dir_fd=handle)
             os.close(above)
         yield handle
     finally:
         os.close(handle)
+
+
+def _make(parent: int, name: str) -> None:
+    with suppress(FileExistsError):
+        os.mkdir(name, 0o755, dir_fd=parent)
 
 
 def _copy_folder(source: Path, parent: int, name: str) -> None:
