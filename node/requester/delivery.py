@@ -81,13 +81,13 @@ class Deliveries:
         self._staff(live)
 
     def file(self, live: LiveJob) -> None:
-        """Every shard is settled: the last task at work makes it whole."""
+        """Every shard is settled: fetches under way end, and the last task at work makes it whole."""
+        _end_fetches(live)
         self._staff(live)
 
     def let_go(self, live: LiveJob) -> None:
         """The job is over: fetches under way end, and what nobody will see is deleted."""
-        for scope in tuple(live.fetching):
-            scope.cancel()
+        _end_fetches(live)
         if live.collected is not None and live.shown.results is None:
             self._staff(live)
 
@@ -192,6 +192,11 @@ class Deliveries:
             finished_at=self._ambient.now(),
         )
         return await self._ambient.offload(make, self._identity, facts)
+
+
+def _end_fetches(live: LiveJob) -> None:
+    for scope in tuple(live.fetching):
+        scope.cancel()
 
 
 def _share_s(live: LiveJob, incoming: Incoming) -> float:
