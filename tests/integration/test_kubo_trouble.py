@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,29 @@ def test_what_answers_and_is_no_kubo_is_a_reason(answers, reason: str) -> None:
         source = Kubo(f"/ip4/127.0.0.1/tcp/{web.port}", Threads(), QUICK)
         with pytest.raises(DriverUnavailable, match=reason):
             trio.run(source.version)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"null", b'"x"', b'{"a":1}{"a":2}', b"[" * 100_000])
+@pytest.mark.parametrize("status", [200, 500])
+def test_json_that_no_kubo_sends_is_a_reason_for_every_call(body: bytes, status: int, tmp_path: Path) -> None:
+    cid = Cid.of(BLOCK, RAW)
+    (tmp_path / "file").write_bytes(BLOCK)
+
+    async def main(source: Kubo) -> None:
+        with pytest.raises(DriverUnavailable, match="is no Kubo"):
+            await source.version()
+        await source.tell()
+        with pytest.raises(StorageError, match="is no Kubo"):
+            await source.has(cid)
+        with pytest.raises(StorageError, match="is no Kubo"):
+            await source.add(tmp_path / "file")
+        async with source.session(cid) as session:
+            session.want([cid, Cid.of(b"", RAW)])
+            with trio.fail_after(GUARD_S), pytest.raises(StorageError):
+                await session.get(cid)
+
+    with web_server({"": says(body, status, content_type="application/json")}) as web:
+        trio.run(main, Kubo(f"/ip4/127.0.0.1/tcp/{web.port}", Threads(), replace(QUICK, restart_s=0.1)))
 
 
 BLOCK = b"a block of a file"

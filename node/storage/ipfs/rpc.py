@@ -110,15 +110,17 @@ class Rpc:
         return ipfshttpclient.Client(self.address, timeout=(limits.FETCH_CONNECT_S, silent_s))
 
     def _version(self) -> str:
-        return str(self._client(limits.FETCH_ANSWER_S).version()["Version"])
+        with _well_formed():
+            return str(self._client(limits.FETCH_ANSWER_S).version()["Version"])
 
     def _has(self, cid: Cid, within_s: float | None) -> bool:
         options = {"offline": "true"} if within_s is None else {"timeout": f"{within_s:g}s"}
         try:
-            self._client((within_s or 0) + self.patience.grace_s).block.stat(str(cid), opts=options)
+            with _well_formed():
+                found = self._client((within_s or 0) + self.patience.grace_s).block.stat(str(cid), opts=options)
+                return bool(found["Key"])
         except exceptions.ErrorResponse:
             return False
-        return True
 
     def _block(self, cid: Cid) -> bytes:
         within_s = self.patience.block_s
@@ -133,6 +135,10 @@ class Rpc:
                 raise StorageError(f"Kubo does not find the block {cid} within {within_s:g} s") from error
             raise
         return bytes(block)
+
+
+class _OtherAnswer(Exception):
+    """An answer that is not the one that Kubo gives to this call."""
 
 
 class Export(Generic[_T]):
@@ -182,7 +188,7 @@ class Export(Generic[_T]):
             with self._client.dag.export(str(self._root), stream=True) as self._stream:
                 while not self._ended and (piece := self._piece()):
                     self._read.put(self._parse(piece))
-        except (exceptions.Error, OSError, ValueError) as error:
+        except (exceptions.Error, OSError, ValueError, RecursionError) as error:
             last = error
         self._read.put(last)
 
@@ -213,10 +219,11 @@ class _Upload:
         try:
             with open(reader, "rb") as self._file:
                 self._file.peek(1)  # the daemon is not bothered before there is something to send
-                answer = self._client.dag.imprt(self)
+                with _well_formed():
+                    answer = self._client.dag.imprt(self).as_json()
         finally:
             thread.join()
-        return _pinned(answer.as_json(), self._written)
+        return _pinned(answer, self._written)
 
     def read(self, size: int) -> bytes:
         """For the library: the next part of the body. What it raises breaks the connection off."""
@@ -239,10 +246,20 @@ class _Upload:
 
 def _pinned(answer: Any, written: Cid | StorageError | None) -> Cid:
     assert isinstance(written, Cid)
-    root = answer.get("Root", {})
-    if root.get("PinErrorMsg") or root.get("Cid", {}).get("/") != str(written):
-        raise StorageError(f"Kubo did not pin {written}: {root.get('PinErrorMsg') or 'it read another root'}")
+    with _well_formed():
+        problem, root = answer["Root"].get("PinErrorMsg"), answer["Root"]["Cid"]["/"]
+    if problem or root != str(written):
+        raise StorageError(f"Kubo did not pin {written}: {problem or 'it read another root'}")
     return written
+
+
+@contextmanager
+def _well_formed() -> Iterator[None]:
+    """The library asserts, and we index, what Kubo sends: one JSON object of known shape. Others send something else."""
+    try:
+        yield
+    except (AssertionError, LookupError, TypeError, AttributeError) as error:
+        raise _OtherAnswer(repr(error)) from error
 
 
 @contextmanager
@@ -255,7 +272,7 @@ def _reasons(address: str) -> Iterator[None]:
     except exceptions.ErrorResponse as error:
         words = str(error)
         raise (NoRoom if "no space left" in words else StorageError)(f"Kubo says: {words}") from error
-    except (exceptions.StatusError, exceptions.DecodingError) as error:
+    except (exceptions.StatusError, exceptions.DecodingError, _OtherAnswer, RecursionError) as error:
         raise DriverUnavailable(f"what answers at {address} is no Kubo: {error}") from error
     except (exceptions.Error, OSError) as error:
         raise DriverUnavailable(f"the Kubo daemon at {address} does not answer") from error
