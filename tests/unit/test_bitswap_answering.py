@@ -110,3 +110,10 @@ def test_who_talks_too_much_is_listened_to_more_slowly():
     for _ in range(limits.BITSWAP_WANTS_PER_S):
         core.hear(ANNA, Message(), 100.25)
     assert core.pause_s(ANNA, 100.25) > 0.9, "empty messages cost too"
+
+
+def test_bytes_that_mean_nothing_cost_like_wants():
+    core = Answering()
+    core.hear(ANNA, Message(), 100.0, idle_bytes=64 * int(limits.BITSWAP_WANTS_PER_S * BURST_S))
+    core.hear(ANNA, Message(), 100.0, idle_bytes=64 * limits.BITSWAP_WANTS_PER_S)
+    assert 0.99 < core.pause_s(ANNA, 100.0) < 1.01

@@ -149,8 +149,28 @@ def test_a_million_empty_fields_are_not_counted_to_the_end():
     with pytest.raises(MalformedMessage, match="fields"):
         wire.decode(b"\x1a\x00" * 1_000_000)
     assert wire.decode(b"\x0a\x03\x98\x06\x00" * 100).wants == ()
-    unknown = b"\x98\x06\x00" * 1_000_000
-    assert wire.decode(b"\x0a" + wire.varint.encode(len(unknown)) + unknown).wants == ()
+
+
+@pytest.mark.parametrize("around", [(0x0A,), (0x1A,), (0x22,), (0x0A, 0x0A)], ids=["list", "block", "presence", "want"])
+def test_a_part_of_a_message_has_few_fields(around: tuple[int, ...]):
+    def inside(unknown: bytes) -> bytes:
+        for key in around:
+            unknown = bytes((key,)) + wire.varint.encode(len(unknown)) + unknown
+        return unknown
+
+    cid = b"\x0a\x01c"
+    wire.decode(inside(cid + b"\x40\x00" * 15) if around != (0x0A,) else inside(b"\x40\x00" * 16))
+    with pytest.raises(MalformedMessage, match="of"):
+        wire.decode(inside(cid + b"\x40\x00" * 16) if around != (0x0A,) else inside(b"\x40\x00" * 17))
+
+
+@given(MESSAGES)
+def test_of_a_message_that_we_understand_nothing_is_idle(message: Message):
+    few = [want._replace(cid=want.cid[:40]) for want in message.wants]
+    told = [told._replace(cid=told.cid[:40]) for told in message.presences]
+    body = body_of(wire.encode(Message(tuple(few), message.full, message.blocks, tuple(told), message.pending_bytes)))
+    assert wire.idle_bytes(body, wire.decode(body)) == 0
+    assert wire.idle_bytes(body + b"\x40\x00" * 1_000, wire.decode(body)) >= 2_000 - 64 * 15
 
 
 @pytest.mark.parametrize(

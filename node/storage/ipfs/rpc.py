@@ -255,7 +255,7 @@ def _pinned(answer: Any, written: Cid | StorageError | None) -> Cid:
 
 @contextmanager
 def _well_formed() -> Iterator[None]:
-    """The library asserts, and we index, what Kubo sends: one JSON object of known shape. Others send something else."""
+    """The library asserts, and we index, what Kubo sends: one JSON object of known shape. Others send other."""
     try:
         yield
     except (AssertionError, LookupError, TypeError, AttributeError) as error:

@@ -16,7 +16,7 @@ from operator import attrgetter
 
 from node import limits
 from node.model import PeerId
-from node.storage.ipfs.bitswap.wire import Message, Want
+from node.storage.ipfs.bitswap.wire import PART_BYTES, Message, Want
 
 BURST_S = 4.0
 
@@ -54,8 +54,8 @@ class Answering:
         queue = self._queues.get(peer)
         return max(0.0, queue.paid_until - now) if queue is not None else 0.0
 
-    def hear(self, peer: PeerId, message: Message, now: float) -> None:
-        """Take in a message."""
+    def hear(self, peer: PeerId, message: Message, now: float, idle_bytes: int = 0) -> None:
+        """Take in a message. ``idle_bytes``: of it that mean nothing to us, and had to be read all the same."""
         queue = self._queues.setdefault(peer, _Queue())
         if message.full:
             queue.wants.clear()
@@ -63,7 +63,7 @@ class Answering:
         for want in message.wants:
             _note(queue, want)
         self._wait(peer, queue)
-        cost = 1 + len(message.wants) + len(message.presences)
+        cost = 1 + len(message.wants) + len(message.presences) + idle_bytes / PART_BYTES
         queue.paid_until = max(queue.paid_until, now - BURST_S) + cost / limits.BITSWAP_WANTS_PER_S
 
     def next(self, peer: PeerId, count: int) -> tuple[list[Want], list[bytes]]:

@@ -228,17 +228,18 @@ class Exchange:
         """The rest of a message that has blocks, if it may: few are under way at once. Raises as ``_hear`` does."""
         if not self._asking.is_asked(peer, trio.current_time()):
             raise PeerGone(f"a message of {frames.announced} bytes from who was not asked for a block")
+        await self._patience(peer)
         lane = self._lanes.setdefault(peer, trio.Semaphore(limits.BITSWAP_LONG_PER_PEER))
         async with lane, self._long.one(peer):
             with _in_time(frames.announced, "it sends too slowly"):
                 while (body := frames.next()) is None:
                     frames.feed(await stream.receive_some() or _ended_early())
-            await self._take_in(peer, wire.decode(body))
+            await self._take_in(peer, body)
 
     async def _take_in_all(self, peer: PeerId, frames: wire.Frames) -> None:
         while (body := frames.next()) is not None:
             await self._patience(peer)
-            await self._take_in(peer, wire.decode(body))
+            await self._take_in(peer, body)
 
     async def _patience(self, peer: PeerId) -> None:
         """Read a peer that talks too much no faster, however many streams it opens."""
@@ -247,9 +248,10 @@ class Exchange:
             await trio.sleep(pause_s)
             pause_s = self._answering.pause_s(peer, trio.current_time())
 
-    async def _take_in(self, peer: PeerId, message: wire.Message) -> None:
+    async def _take_in(self, peer: PeerId, body: bytes) -> None:
         now = trio.current_time()
-        self._answering.hear(peer, message, now)
+        message = wire.decode(body)
+        self._answering.hear(peer, message, now, wire.idle_bytes(body, message))
         came = self._asking.hear(peer, message, now)
         for multihash, block, circles in came:
             for circle in circles & self._sessions.keys():

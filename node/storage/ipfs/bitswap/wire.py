@@ -22,6 +22,8 @@ V100: Final = "/ipfs/bitswap/1.0.0"
 UNVERSIONED: Final = "/ipfs/bitswap"  # speaks as 1.0.0 does
 PROTOCOLS: Final = (V120, V110, V100, UNVERSIONED)
 
+PART_BYTES: Final = 64  # What a want, a presence, or a block besides its data takes of a message, and a little more.
+
 _SHA2_256 = b"\x12\x20"
 _LENGTH_BYTES_MAX = 4  # what a length up to the limit takes
 _VARINT, _BYTES = 0, 2
@@ -32,6 +34,7 @@ _ENTRY, _FULL = 0x0A, 0x10
 _FIRST, _SECOND = 0x0A, 0x12
 _PRIORITY, _CANCEL, _WANT_TYPE, _SEND_DONT_HAVE = 0x10, 0x18, 0x20, 0x28
 _PRESENCE_TYPE = 0x10
+_OTHERS_MAX = 16  # Fields within a part of a message; more than any version of the protocol has.
 
 
 class Want(NamedTuple):
@@ -157,6 +160,12 @@ def decode(body: bytes) -> Message:
         raise MalformedMessage(f"no bitswap message: {error}") from error
 
 
+def idle_bytes(body: bytes, message: Message) -> int:
+    """Bytes of a body that are not what was read of it."""
+    parts = len(message.wants) + len(message.presences) + len(message.blocks)
+    return max(0, len(body) - PART_BYTES * (1 + parts) - sum(len(block.data) for block in message.blocks))
+
+
 def multihash_of(cid: bytes) -> bytes | None:
     """The sha2-256 multihash in a binary CID of any codec; None for every other kind of CID."""
     tail = cid[-34:]
@@ -209,6 +218,14 @@ def _fields(body: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
         at += size
 
 
+def _few_fields(body: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Of a part that has only a few; else a short message could take long to read."""
+    for index, field in enumerate(_fields(body, at, end)):
+        if index >= _OTHERS_MAX:
+            raise ValueError("a part of more fields than it can have")
+        yield field
+
+
 def _number(body: bytes, at: int) -> tuple[int, int]:
     byte = body[at]
     return (byte, at + 1) if byte < 0x80 else varint.decode(body, at)
@@ -216,20 +233,24 @@ def _number(body: bytes, at: int) -> tuple[int, int]:
 
 def _read_wants(body: bytes, at: int, end: int, wants: list[Want]) -> bool:
     """Append what is read; whether this is the full list."""
-    full = False
-    for index, (key, value, begin) in enumerate(_fields(body, at, end)):
-        if index >= limits.BITSWAP_WANTS_READ or len(wants) >= limits.BITSWAP_WANTS_READ:
+    full, others = False, 0
+    for key, value, begin in _fields(body, at, end):
+        if len(wants) >= limits.BITSWAP_WANTS_READ:
             break
         if key == _ENTRY:
             wants.append(_want(body, begin, begin + value))
-        elif key == _FULL:
+            continue
+        others += 1
+        if others > _OTHERS_MAX:
+            raise ValueError("a list of other things than wants")
+        if key == _FULL:
             full = bool(value)
     return full
 
 
 def _want(body: bytes, at: int, end: int) -> Want:
     cid, priority, cancels, have_is_enough, tells_dont_have = b"", 0, False, False, False
-    for key, value, begin in _fields(body, at, end):
+    for key, value, begin in _few_fields(body, at, end):
         if key == _FIRST:
             cid = _cid(body, begin, value)
         elif key == _PRIORITY:
@@ -247,7 +268,7 @@ def _want(body: bytes, at: int, end: int) -> Want:
 
 def _payload(body: bytes, at: int, end: int) -> Block:
     prefix = data = b""
-    for key, value, begin in _fields(body, at, end):
+    for key, value, begin in _few_fields(body, at, end):
         if key == _FIRST:
             prefix = _cid(body, begin, value)
         elif key == _SECOND:
@@ -257,7 +278,7 @@ def _payload(body: bytes, at: int, end: int) -> Block:
 
 def _presence(body: bytes, at: int, end: int) -> Presence:
     cid, has = b"", True
-    for key, value, begin in _fields(body, at, end):
+    for key, value, begin in _few_fields(body, at, end):
         if key == _FIRST:
             cid = _cid(body, begin, value)
         elif key == _PRESENCE_TYPE:
