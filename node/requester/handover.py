@@ -24,11 +24,11 @@ from node.ambient import Ambient
 from node.errors import BadResult, BlobRefused, MalformedMessage, PeerGone
 from node.journal.records import JobRecord, ResultsRecord, ShardResults
 from node.messages import FileWanted, HandOver, ManifestWanted, NoResults, Results
-from node.model import EXIT_CODE, RESULT_NAMES, DirHash, ExecutionId, PeerId, VaultPublisher
+from node.model import RESULT_NAMES, DirHash, ExecutionId, PeerId, VaultPublisher
 from node.publisher.base import Publishers
 from node.requester.incoming import Collected, Incoming, local_name, weighed
 from node.requester.life import Fetch
-from node.requester.read_back import exit_code_in, read_back
+from node.requester.read_back import exit_code_of, read_back
 from node.transport.base import Transport
 from node.transport.resume import resumed
 from node.vault.results import Intake
@@ -258,10 +258,7 @@ def _finished(collected: Collected) -> tuple[Manifest, DirHash]:
 
 def _settled(incoming: Incoming) -> int | None:
     """Several parts are synced as they come, a single one with the end of its job."""
+    assert incoming.manifest is not None
     if incoming.part:
         incoming.intake.settle(incoming.part)
-    return _exit_code(incoming.intake, incoming.part)
-
-
-def _exit_code(intake: Intake, part: str) -> int | None:
-    return exit_code_in(intake.peek(part + EXIT_CODE))
+    return exit_code_of(incoming.manifest)

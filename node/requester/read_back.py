@@ -5,7 +5,7 @@ Does not live here: reading (``node.publisher``), the manifest that it has to gi
 
 from __future__ import annotations
 
-import re
+import hashlib
 from pathlib import Path
 
 from node import limits
@@ -15,10 +15,9 @@ from node.model import EXIT_CODE, NonePublisher
 from node.publisher.base import Publishers, below
 from node.requester.incoming import Incoming
 from node.verifier.dirhash import hash_tree
-from node.verifier.manifest import Manifest
+from node.verifier.manifest import PREFIX, Manifest
 
-_EXIT_CODE = re.compile(rb"(?:0|[1-9][0-9]{0,2})")
-_PEEK_BYTES = 64
+_EXIT_CODES = {hashlib.sha256(str(code).encode()).hexdigest(): code for code in range(256)}
 
 
 async def read_back(publishers: Publishers, ambient: Ambient, incoming: Incoming, location: str) -> int | None:
@@ -35,9 +34,10 @@ async def read_back(publishers: Publishers, ambient: Ambient, incoming: Incoming
         return await ambient.offload(_checked, folder, manifest, size)
 
 
-def exit_code_in(text: bytes) -> int | None:
-    """What the file says, if it says what an exit code can be; a peer wrote it."""
-    return int(text) if _EXIT_CODE.fullmatch(text) and int(text) <= 255 else None
+def exit_code_of(manifest: Manifest) -> int | None:
+    """By the hash of its file, if that says what an exit code can be: the file may be a peer's, and may change."""
+    name = f"{PREFIX}/{EXIT_CODE}"
+    return next((_EXIT_CODES.get(line.sha256) for line in manifest.lines if line.name == name), None)
 
 
 def _checked(folder: Path, manifest: Manifest, size: int) -> int | None:
@@ -47,8 +47,4 @@ def _checked(folder: Path, manifest: Manifest, size: int) -> int | None:
         raise BadResult(f"what it published is not what won: {error}") from error
     if found.manifest != manifest:
         raise BadResult("what it published is not what won")
-    try:
-        with (folder / EXIT_CODE).open("rb") as file:
-            return exit_code_in(file.read(_PEEK_BYTES))
-    except OSError:
-        return None
+    return exit_code_of(manifest)

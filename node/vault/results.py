@@ -23,7 +23,6 @@ from node.model import VaultPublisher
 from node.room import need_room
 
 _PARTIAL = ".partial-"
-_PEEK_BYTES = 64
 _FOLDERS_ABOVE = 3  # client, job name, time
 _ATTEMPTS = 8
 
@@ -66,14 +65,6 @@ class Intake:
     def append(self, file: BinaryIO, chunk: bytes) -> None:
         """More of a file that ``file`` opened. Raises NoRoom."""
         _written(file.write, chunk)
-
-    def peek(self, name: str) -> bytes:
-        """The first bytes of a file that is here already; none when it is not."""
-        try:
-            with (self._partial / PurePosixPath(name)).open("rb") as file:
-                return file.read(_PEEK_BYTES)
-        except OSError:
-            return b""
 
     def settle(self, part: str) -> None:
         """Sync a part that is complete, so that little is left to do in the end. Raises NoRoom."""

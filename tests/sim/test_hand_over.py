@@ -14,6 +14,7 @@ from node import limits
 from node import messages as m
 from node.ambient import Ambient, inline
 from node.errors import BadResult, BlobRefused, NoRoom, PeerGone
+from node.publisher.base import Publishers
 from node.requester.handover import HandOvers
 from node.requester.life import Fetch
 from node.transport.base import Blob
@@ -65,7 +66,7 @@ def take(folder, winners, *peers, vault=Results):
     """Ask these in turn, as the role does; returns what became of each: an error or the results."""
 
     async def main():
-        hand_overs = winners.hand_overs = HandOvers(winners, vault(folder), Ambient(offload=inline))
+        hand_overs = winners.hand_overs = HandOvers(winners, vault(folder), Publishers({}), Ambient(offload=inline))
         collected = await hand_overs.begin(record())
         incoming = collected.incoming(0)
         outcomes = []
@@ -115,7 +116,9 @@ def test_a_winner_that_has_left_is_not_waited_for(tmp_path):
 
 def test_a_winner_that_leaves_while_it_is_asked_is_not_waited_for(tmp_path):
     async def main():
-        hand_overs = HandOvers(Winners({"a": None, "b": None}), Results(tmp_path), Ambient(offload=inline))
+        hand_overs = HandOvers(
+            Winners({"a": None, "b": None}), Results(tmp_path), Publishers({}), Ambient(offload=inline)
+        )
         incoming = (await hand_overs.begin(record())).incoming(0)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(gone, hand_overs, incoming)
@@ -167,7 +170,7 @@ def test_a_file_longer_than_announced_is_a_lie_before_it_is_read(tmp_path, more)
 
 def test_an_answer_that_comes_twice_or_unasked_is_nothing(tmp_path):
     async def main():
-        hand_overs = HandOvers(Winners({}), Results(tmp_path), Ambient(offload=inline))
+        hand_overs = HandOvers(Winners({}), Results(tmp_path), Publishers({}), Ambient(offload=inline))
         hand_overs.received("a", by_stream())
         hand_overs.received("a", m.NoResults(EXECUTION, "gone"))
 
