@@ -289,6 +289,21 @@ def test_sizes_are_counted_as_the_disk_does():
     assert [disk_bytes(size) for size in (0, 1, 4096, 4097)] == [4096, 4096, 4096, 8192]
 
 
+def test_a_disk_that_gives_no_look_is_no_room_and_not_the_end_of_the_node(tmp_path: Path):
+    async def test(store: Blockstore, _: Clock) -> None:
+        await store.put([block(number) for number in range(3)])
+        for folder in ("evictable", "pins"):
+            (tmp_path / folder).rename(tmp_path / f"{folder}.away")
+        with pytest.raises(NoRoom):
+            await store.put([block(3)])
+        with pytest.raises(NoRoom):
+            await store.pin(key(0), [key(0)])
+        await store.run()
+        assert store.taken == 3 * SIZE
+
+    store_test(test, tmp_path, blocks_max=3)
+
+
 WRITER = """
 import hashlib, itertools, sys
 from pathlib import Path

@@ -128,19 +128,21 @@ class BlockFiles:
 
         Of few blocks the order is exact. Of many, samples of ``SAMPLE_FILES`` are taken in turn, and the oldest eighth
         of each goes: what was used of late stays, and no million of files is looked at for one.
+        Where the disk does not let itself be looked at, nothing more is given back.
         """
         freed = 0
-        shards = sorted(os.listdir(self._evictable))
-        looked_at = 0  # shards since anything was found to delete
-        while freed < need and looked_at < len(shards):
-            sample, count = self._sample(shards)
-            gone = _deleted(sample, need - freed)
-            freed += gone
-            looked_at = 0 if gone else looked_at + count
+        with contextlib.suppress(OSError):
+            shards = sorted(os.listdir(self._evictable))
+            looked_at = 0  # shards since anything was found to delete
+            while freed < need and looked_at < len(shards):
+                sample, count = self._sample(shards)
+                gone = _deleted(sample, need - freed)
+                freed += gone
+                looked_at = 0 if gone else looked_at + count
         return freed
 
     def taken(self) -> int:
-        """Bytes of the disk that all blocks take. A walk: a few seconds for a million of them."""
+        """Bytes of the disk that all blocks take. A walk: a few seconds for a million of them. Raises OSError."""
         shards = (
             os.path.join(shelf, shard) for shelf in (self._evictable, self._pinned) for shard in os.listdir(shelf)
         )
@@ -158,7 +160,8 @@ class BlockFiles:
                 self._keep(name)
             partial.rename(self._pins / _name(root))
         except (OSError, NoRoom) as error:
-            self._release(partial)
+            with contextlib.suppress(OSError):  # What stays is released at the next start.
+                self._release(partial)
             raise NoRoom(f"a DAG cannot be pinned: {error}") from error
 
     def unpin(self, root: bytes) -> None:

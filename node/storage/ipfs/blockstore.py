@@ -46,9 +46,13 @@ class Blockstore:
         return self._taken
 
     async def run(self) -> None:
-        """Count what is there; ends when that is done."""
-        found = await self._ambient.offload(self._files.taken)
-        self._taken += found
+        """Count what is there; ends when that is done. What cannot be counted is not, until the next start."""
+        try:
+            found = await self._ambient.offload(self._files.taken)
+        except OSError as error:
+            log.warning("blocks not counted", extra={"reason": error.strerror})
+        else:
+            self._taken += found  # not as it was before the count
 
     async def has(self, multihash: bytes) -> bool:
         """Whether the block is here."""
