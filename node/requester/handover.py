@@ -218,6 +218,8 @@ def check_manifest(manifest: Manifest, sizes: tuple[int, ...], *, won: DirHash, 
     """Whether this is the list that won, of a shape that this job can have. Raises BadResult."""
     if manifest.h1() != won:
         raise BadResult("its manifest is not the one that won")
+    if not manifest.lines:  # A receipt could not name it.
+        raise BadResult("it has no file, where every run leaves some")
     check_sizes(manifest, sizes, bytes_max=record.spec.resources.disk_bytes)
     outputs = {output.name for output in record.spec.outputs}
     for line in manifest.lines:
