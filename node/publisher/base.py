@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from node.errors import StorageError
-from node.model import JobId, NonePublisher, Publisher, VaultPublisher
+from node.model import JobId, NonePublisher, PeerId, Publisher, VaultPublisher
 
 Where = TypeVar("Where", contravariant=True)  # a class of ``node.model.Publisher``
 
@@ -85,6 +85,9 @@ class Publishers:
         return self._ways[type(where)]
 
 
-def below(job: JobId, shard: int) -> str:
-    """Where under a publisher's folder or prefix the results of a shard lie: ``<job>/<shard>``."""
-    return f"{job}/{shard}"
+def below(requester: PeerId, job: JobId, shard: int) -> str:
+    """Where under a publisher's folder or prefix the results of a shard lie: ``<requester>/<job>/<shard>``.
+
+    Job ids are the requesters' own: without its name in front one could replace what another has read back.
+    """
+    return f"{requester}/{job}/{shard}"

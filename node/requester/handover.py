@@ -25,7 +25,7 @@ from node.errors import BadResult, BlobRefused, MalformedMessage, PeerGone
 from node.journal.records import JobRecord, ResultsRecord, ShardResults
 from node.messages import FileWanted, HandOver, ManifestWanted, NoResults, Results
 from node.model import RESULT_NAMES, DirHash, ExecutionId, PeerId, VaultPublisher
-from node.publisher.base import Publishers
+from node.publisher.base import Publishers, below
 from node.requester.incoming import Collected, Incoming, local_name, weighed
 from node.requester.life import Fetch
 from node.requester.read_back import exit_code_of, read_back
@@ -123,7 +123,8 @@ class HandOvers:
     async def _read_back(self, incoming: Incoming, order: Fetch, location: str) -> ShardResults:
         """Nobody hears where results are before every byte of them has been read there."""
         assert incoming.manifest is not None
-        exit_code = await read_back(self._publishers, self._ambient, incoming, location)
+        place = below(self._transport.local_id, incoming.record.job, incoming.shard)
+        exit_code = await read_back(self._publishers, self._ambient, incoming, place, location)
         return ShardResults(
             hash=order.hash,
             files=len(incoming.manifest.lines),

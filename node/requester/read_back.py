@@ -12,7 +12,7 @@ from node import limits
 from node.ambient import Ambient
 from node.errors import BadResult, ExecutionFailed
 from node.model import EXIT_CODE, NonePublisher
-from node.publisher.base import Publishers, below
+from node.publisher.base import Publishers
 from node.requester.incoming import Incoming
 from node.verifier.dirhash import hash_tree
 from node.verifier.manifest import PREFIX, Manifest
@@ -20,8 +20,12 @@ from node.verifier.manifest import PREFIX, Manifest
 _EXIT_CODES = {hashlib.sha256(str(code).encode()).hexdigest(): code for code in range(256)}
 
 
-async def read_back(publishers: Publishers, ambient: Ambient, incoming: Incoming, location: str) -> int | None:
+async def read_back(
+    publishers: Publishers, ambient: Ambient, incoming: Incoming, place: str, location: str
+) -> int | None:
     """The exit code in what lies at ``location``, which is what won; None when nobody keeps it, or it has none.
+
+    ``place`` is where it has to be (``node.publisher.base.below``).
 
     Raises BadResult (it is something else), StorageError (it cannot be read), NoRoom.
     """
@@ -29,7 +33,7 @@ async def read_back(publishers: Publishers, ambient: Ambient, incoming: Incoming
     assert manifest is not None
     if isinstance(record.spec.publisher, NonePublisher):
         return None
-    place, size = below(record.job, incoming.shard), sum(incoming.sizes)
+    size = sum(incoming.sizes)
     async with publishers.published(record.spec.publisher, place, location, size) as folder:
         return await ambient.offload(_checked, folder, manifest, size)
 

@@ -67,11 +67,11 @@ class TestLocal(PublisherContract):
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
         (elsewhere / "precious").write_bytes(b"mine")
-        job = tmp_path / "shared" / "team" / LABEL.partition("/")[0]
+        job = tmp_path / "shared" / "team" / LABEL.rpartition("/")[0]
 
         async def main() -> None:
             async with self.place(tmp_path) as place:
-                job.mkdir()
+                job.mkdir(parents=True)
                 for name in ("7", ".partial-7"):
                     (job / name).symlink_to(elsewhere)
                 await place.way.publish(place.allowed, LABEL, results(tmp_path))
@@ -105,7 +105,7 @@ class TestLocal(PublisherContract):
                         nursery.start_soon(way.publish, place.allowed, LABEL, tree)
 
         trio.run(main)
-        job = tmp_path / "shared" / "team" / LABEL.partition("/")[0]
+        job = tmp_path / "shared" / "team" / LABEL.rpartition("/")[0]
         assert h1_of(job / "7") == h1_of(tree)
         assert [each.name for each in job.iterdir()] == ["7"]
 
@@ -125,7 +125,7 @@ class TestLocal(PublisherContract):
                 assert scope.cancelled_caught
 
         trio.run(main)
-        assert not any((tmp_path / "shared" / "team" / LABEL.partition("/")[0]).iterdir())
+        assert not any((tmp_path / "shared" / "team" / LABEL.rpartition("/")[0]).iterdir())
 
     def test_a_place_that_cannot_be_looked_at_is_an_answer(self, tmp_path: Path) -> None:
         async def main() -> None:
