@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from doubles.webanswers import Talk, breaks_off, hangs_up, says, stalls, web_ser
 
 from node.ambient import Threads
 from node.errors import DriverUnavailable, StorageError
-from node.limits import MiB
+from node.limits import KUBO_CALLS_MAX, MiB
 from node.storage.ipfs.base import BlockSession
 from node.storage.ipfs.cid import RAW, Cid
 from node.storage.ipfs.kubo import Kubo
@@ -223,6 +223,27 @@ def test_json_that_no_kubo_sends_is_a_reason_for_every_call(body: bytes, status:
 
     with web_server({"": says(body, status, content_type="application/json")}) as web:
         trio.run(main, Kubo(f"/ip4/127.0.0.1/tcp/{web.port}", Threads(), replace(QUICK, restart_s=0.1)))
+
+
+def test_whether_it_has_a_block_is_known_by_a_deadline_though_all_threads_wait_for_its_last_words() -> None:
+    def drips(talk: Talk) -> None:
+        talk.begin(**{"Content-Type": "application/json"})
+        with suppress(OSError):
+            while not talk.web.over.wait(0.02):
+                talk.wfile.write(b" ")
+
+    async def main(source: Kubo) -> None:
+        async def asked() -> None:
+            with pytest.raises(StorageError, match="in time"):
+                await source.has(Cid.of(BLOCK, RAW))
+
+        with trio.fail_after(GUARD_S):
+            async with trio.open_nursery() as nursery:
+                for _ in range(KUBO_CALLS_MAX + 1):
+                    nursery.start_soon(asked)
+
+    with web_server({"": drips}) as web:
+        trio.run(main, Kubo(f"/ip4/127.0.0.1/tcp/{web.port}", Threads(), replace(QUICK, grace_s=0.2)))
 
 
 BLOCK = b"a block of a file"

@@ -73,11 +73,13 @@ class Rpc:
 
     async def version(self) -> str:
         """Of the daemon, like ``0.43.0``."""
-        return await self.call(self._version)
+        with _in_time(self.address, limits.FETCH_ANSWER_S + self.patience.grace_s):
+            return await self.call(self._version)
 
     async def has(self, cid: Cid, within_s: float | None = None) -> bool:
         """Whether the daemon has the block; with a time to look for it: whether it can get it."""
-        return await self.call(self._has, cid, within_s)
+        with _in_time(self.address, (within_s or 0) + 2 * self.patience.grace_s):
+            return await self.call(self._has, cid, within_s)
 
     async def block(self, cid: Cid) -> bytes:
         """A block, unchecked; which the daemon may have to look for."""
@@ -260,6 +262,16 @@ def _well_formed() -> Iterator[None]:
         yield
     except (AssertionError, LookupError, TypeError, AttributeError) as error:
         raise _OtherAnswer(repr(error)) from error
+
+
+@contextmanager
+def _in_time(address: str, within_s: float) -> Iterator[None]:
+    """For who waits for a thread as well, and for an answer that comes byte by byte: the library limits each read."""
+    try:
+        with trio.fail_after(within_s):
+            yield
+    except trio.TooSlowError as error:
+        raise DriverUnavailable(f"the Kubo daemon at {address} does not answer in time") from error
 
 
 @contextmanager
