@@ -20,4 +20,6 @@ async def published(bench: Bench, given: Execution) -> Results | NoResults:
             location = await bench.publishers.publish(given.spec.publisher, place, folder)
     except (StorageError, NoRoom) as error:
         return NoResults(given.execution, cut(str(error)))
+    except OSError as error:  # This machine's trouble, wherever a driver met it: no file left to open, a broken disk.
+        return NoResults(given.execution, cut(f"this node could not publish it: {error.strerror}"))
     return msgspec.structs.replace(given.results.handed_over, files=None, location=location)

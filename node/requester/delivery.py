@@ -151,6 +151,8 @@ class Deliveries:
             event = NotHandedOver(order.peer, cut(str(error)))
         except NoRoom as error:
             event = CannotKeep(str(error))
+        except OSError as error:  # This machine's trouble, wherever a driver met it: no file left to open, a bad disk.
+            event = NotHandedOver(order.peer, cut(f"this node could not read it: {error.strerror}"))
         else:
             if not isinstance(live.shards[order.shard], HandingOver):
                 return  # Its job was stopped with the last byte.
