@@ -269,7 +269,7 @@ def test_a_node_that_is_killed_leaves_no_process(tmp_path: Path, program: str) -
     source = NODE.format(root=str(ROOT), tests=str(ROOT / "tests"), folder=str(tmp_path), program=program)
     with subprocess.Popen([sys.executable, "-c", textwrap.dedent(source)]) as victim:
         hang = time.monotonic() + HANG_S
-        while len(below := descendants(str(victim.pid))) < 3 and time.monotonic() < hang:
+        while len(below := descendants(victim.pid)) < 3 and time.monotonic() < hang:
             time.sleep(0.01)
         assert len(below) == 3  # A zygote and two workers.
         victim.kill()

@@ -19,6 +19,7 @@ from node.executor.wasm.executor import IDLE_S, WasmExecutor
 from node.model import ExecutionId, WasmEngine
 
 _numbers = itertools.count(1)
+DAEMONS: set[int] = set()  # What tests share, and was there before an engine was.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +85,8 @@ class Engine:
 
 def in_engine(folder: Path, body: Callable[[Engine], Awaitable[None]], idle_s: float = IDLE_S) -> None:
     """``body`` while an executor serves."""
+    DAEMONS.clear()
+    DAEMONS.update(children())
 
     async def main() -> None:
         executor = WasmExecutor(folder / "cache", Threads(), idle_s)
@@ -106,17 +109,19 @@ def ended(folder: Path, run: Run) -> Ended:
     return seen[0]
 
 
-def descendants(pid: str = "self") -> set[int]:
-    """Processes below ``pid``, at any depth."""
-    found: set[int] = set()
-    for task in Path("/proc", pid, "task").iterdir():
-        for child in (task / "children").read_text().split():
-            found |= {int(child)} | _below(child)
-    return found
+def descendants(pid: int | str = "self") -> set[int]:
+    """Processes below ``pid``, at any depth, that the engine under test began."""
+    return {below for child in children(pid) - DAEMONS for below in {child} | _below(child)}
 
 
-def _below(child: str) -> set[int]:
+def children(pid: int | str = "self") -> set[int]:
+    """Processes directly below ``pid``."""
+    tasks = Path("/proc", str(pid), "task").iterdir()
+    return {int(child) for task in tasks for child in (task / "children").read_text().split()}
+
+
+def _below(pid: int) -> set[int]:
     try:
-        return descendants(child)
+        return descendants(pid)
     except FileNotFoundError:  # It has ended meanwhile.
         return set()
