@@ -14,7 +14,8 @@ from node.publisher.base import below
 async def published(bench: Bench, given: Execution) -> Results | NoResults:
     """The answer to a requester that asked for it: where it is, and the list of its files; or why it is nowhere."""
     assert given.results is not None
-    place, folder = below(given.requester, given.job, given.shard), bench.folder(given.execution)
+    place = below(given.requester, given.job, given.shard, given.execution)
+    folder = bench.folder(given.execution)
     try:
         async with bench.publishing.one(given.tenant):
             location = await bench.publishers.publish(given.spec.publisher, place, folder)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from node.errors import StorageError
-from node.model import JobId, NonePublisher, PeerId, Publisher, VaultPublisher
+from node.model import ExecutionId, JobId, NonePublisher, PeerId, Publisher, VaultPublisher
 
 Where = TypeVar("Where", contravariant=True)  # a class of ``node.model.Publisher``
 
 
 class Publishing(Protocol[Where]):
-    """One way to publish. A path that both ends can compute is made of the job and the shard (``below``)."""
+    """One way to publish. A path that both ends can compute is made of what both know of the execution (``below``)."""
 
     @property
     def name(self) -> str:
@@ -85,9 +85,10 @@ class Publishers:
         return self._ways[type(where)]
 
 
-def below(requester: PeerId, job: JobId, shard: int) -> str:
-    """Where under a publisher's folder or prefix the results of a shard lie: ``<requester>/<job>/<shard>``.
+def below(requester: PeerId, job: JobId, shard: int, execution: ExecutionId) -> str:
+    """Where under a publisher's folder or prefix the results of a shard lie: ``<requester>/<job>/<shard>/<execution>``.
 
     Job ids are the requesters' own: without its name in front one could replace what another has read back.
+    Only its own node knows an execution beforehand, so a liar leaves nothing where an honest winner publishes.
     """
-    return f"{requester}/{job}/{shard}"
+    return f"{requester}/{job}/{shard}/{execution}"

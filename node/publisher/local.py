@@ -19,14 +19,14 @@ import trio
 from node import limits
 from node.ambient import Offload
 from node.errors import BadResult, NoRoom, OperatorError, StorageError
-from node.model import JobId, LocalPublisher, PeerId
+from node.model import ExecutionId, JobId, LocalPublisher, PeerId
 from node.publisher import base
 
 _FLAG = "--local-publish"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _ATTEMPTS = 8
-_LONGEST = base.below(PeerId("f" * 64), JobId("f" * 32), limits.SHARDS_MAX)
+_LONGEST = base.below(PeerId("f" * 64), JobId("f" * 32), limits.SHARDS_MAX, ExecutionId("f" * 32))
 
 
 @dataclass(frozen=True, slots=True)

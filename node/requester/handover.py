@@ -123,7 +123,7 @@ class HandOvers:
     async def _read_back(self, incoming: Incoming, order: Fetch, location: str) -> ShardResults:
         """Nobody hears where results are before every byte of them has been read there."""
         assert incoming.manifest is not None
-        place = below(self._transport.local_id, incoming.record.job, incoming.shard)
+        place = below(self._transport.local_id, incoming.record.job, incoming.shard, order.execution)
         exit_code = await read_back(self._publishers, self._ambient, incoming, place, location)
         return ShardResults(
             hash=order.hash,

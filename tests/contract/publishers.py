@@ -12,11 +12,11 @@ import pytest
 import trio
 
 from node.errors import BadResult, StorageError
-from node.model import JobId, PeerId
+from node.model import ExecutionId, JobId, PeerId
 from node.publisher.base import Publishing, below
 from node.verifier.dirhash import h1_of, hash_tree
 
-LABEL = below(PeerId("1" * 52), JobId("a" * 32), 7)
+LABEL = below(PeerId("1" * 52), JobId("a" * 32), 7, ExecutionId("7"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,8 @@ def test_a_winner_publishes_and_the_requester_keeps_nothing_but_the_receipt():
             await nodes.settled()
             record = await nodes.submit(published(nodes, concurrency=3))
             assert record.state == "completed"
-            assert record.kept.location == (nodes.shared / peer(0) / record.job / "0").as_uri()
+            winner = next(run for run in record.executions if run.peer == record.kept.peer)
+            assert record.kept.location == (nodes.shared / peer(0) / record.job / "0" / winner.execution).as_uri()
             assert h1_of(at(record.kept.location)) == record.results.hash == record.kept.hash
             assert (record.results.folder, record.kept.exit_code) == (None, 0)
             assert [folder.name for folder in (nodes.shared / peer(0)).iterdir()] == [record.job]
@@ -96,7 +97,7 @@ def test_a_requester_that_could_not_read_it_back_refuses_the_job():
 
 
 def nothing_there(execution, shared, job):
-    return (shared / peer(0) / job / "0").as_uri()
+    return (shared / peer(0) / job / "0" / execution).as_uri()
 
 
 def elsewhere(execution, shared, job):
@@ -105,7 +106,7 @@ def elsewhere(execution, shared, job):
 
 
 def of_other_bytes(execution, shared, job):
-    folder = shared / peer(0) / job / "0"
+    folder = shared / peer(0) / job / "0" / execution
     (folder / "outputs").mkdir(parents=True)
     for name, content in HONEST.items():
         (folder / name).write_bytes(content)
@@ -115,15 +116,15 @@ def of_other_bytes(execution, shared, job):
 
 def with_a_file_more(execution, shared, job):
     location = of_other_bytes(execution, shared, job)
-    (shared / peer(0) / job / "0" / "stdout").write_bytes(b"r")
-    (shared / peer(0) / job / "0" / "more").write_bytes(b"")
+    (shared / peer(0) / job / "0" / execution / "stdout").write_bytes(b"r")
+    (shared / peer(0) / job / "0" / execution / "more").write_bytes(b"")
     return location
 
 
 def with_a_link(execution, shared, job):
     location = of_other_bytes(execution, shared, job)
-    (shared / peer(0) / job / "0" / "stdout").unlink()
-    (shared / peer(0) / job / "0" / "stdout").symlink_to("stderr")
+    (shared / peer(0) / job / "0" / execution / "stdout").unlink()
+    (shared / peer(0) / job / "0" / execution / "stdout").symlink_to("stderr")
     return location
 
 

@@ -21,7 +21,7 @@ class SomeNever(LocalPublishing):
     """Publishes the first 15 shards, and is never done with the others."""
 
     async def publish(self, where, below, results):
-        if int(below.rpartition("/")[2]) >= 15:
+        if int(below.split("/")[2]) >= 15:
             await trio.sleep_forever()
         return await super().publish(where, below, results)
 
