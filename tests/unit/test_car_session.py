@@ -13,7 +13,8 @@ import trio.testing
 from node.ambient import inline
 from node.errors import DriverUnavailable, StorageError
 from node.limits import BLOCK_FETCH_S, MiB
-from node.storage.ipfs.car_session import car_session
+from node.storage.ipfs import car
+from node.storage.ipfs.car_session import blocks_in, car_session
 from node.storage.ipfs.cid import RAW, Cid
 
 ROOT = Cid.of(b"root", RAW)
@@ -164,3 +165,9 @@ def test_a_later_block_that_fails_does_not_fail_an_earlier_one() -> None:
     source = Source([], ValueError("no CAR"), alone=found[:2])
     cids = [cid for cid, _ in found]
     assert got(source, cids[:2], wanted=cids) == [block for _, block in found[:2]]
+
+
+def test_blocks_that_their_cids_hold_are_not_handed_on():
+    (real,) = named(1)
+    sections = [car.section(Cid(1, RAW, b"\0\0"), b"")] * 1_000 + [car.section(*real)]
+    assert blocks_in(car.CarReader())(car.header([ROOT]) + b"".join(sections)) == [real]
