@@ -23,6 +23,19 @@ def test_blocks_that_come_twice_are_counted_and_forgiven_as_often_as_they_were_a
     assert (core.blame.duplicates, core.blame.unwanted) == (3, 0)
 
 
+def test_what_was_under_way_when_its_connection_was_replaced_is_not_held_against_a_neighbour():
+    numbers = range(1, 20)
+    core = with_holder(*numbers)
+    core.take(ANNA)
+    core.went(ANNA, 0.0)
+    core.came(ANNA, 0.0)
+    core.take(ANNA)
+    core.hear(ANNA, blocks(*numbers), 0.0)
+    core.hear(ANNA, blocks(*numbers), 0.0)
+    assert not core.blame.is_banned(ANNA, 0.0)
+    assert (core.blame.duplicates, core.blame.unwanted) == (len(numbers), 0)
+
+
 def test_who_repeats_a_block_for_ever_is_not_listened_to():
     core = with_holder(1)
     core.take(ANNA)

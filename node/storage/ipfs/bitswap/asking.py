@@ -11,6 +11,7 @@ known of a neighbour (``neighbour``) and held against it (``blame``).
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from node import limits
@@ -28,6 +29,7 @@ RETRY_S = 2.0  # When who was passed over was the last hope, it is asked again a
 REPEAT_S = 10.0  # and when everybody says that they do not have a block, everybody is after this long.
 FAILURES_MAX = 3  # Who lets us down so often without a block between is no holder any more.
 GREETED_WITH_MAX = 64  # Wants that a newcomer is asked about at once.
+_GONE_MAX = 1_024  # Who went longest ago is a stranger when it comes back.
 _SHA2_256 = b"\x12\x20"
 
 
@@ -51,12 +53,15 @@ class Asking:
         self._queue: dict[bytes, None] = {}  # multihashes of wants whose holders are full
         self._holders: dict[int, dict[PeerId, None]] = {}  # by circle
         self._only_looks: set[int] = set()
+        self._credit_of_gone: OrderedDict[PeerId, int] = OrderedDict()
         self.talkative: dict[PeerId, None] = {}
         self.blame = Blame()
 
     def came(self, peer: PeerId, now: float) -> None:
         """A neighbour; it is asked about what is open."""
-        known = self._peers.setdefault(peer, Neighbour(rests=True))
+        if peer not in self._peers:
+            self._peers[peer] = Neighbour(credit=self._credit_of_gone.pop(peer, 0), rests=True)
+        known = self._peers[peer]
         if not known.rests or self.blame.is_banned(peer, now):
             return
         known.rests = False
@@ -64,8 +69,15 @@ class Asking:
             self._poll(peer, want)
 
     def went(self, peer: PeerId, now: float) -> None:
-        """It is no neighbour any more: others are asked for what it was to send."""
+        """It is no neighbour any more: others are asked for what it was to send.
+
+        When it is one again, over another connection perhaps, it may still be answering what it was told before.
+        """
         self.blame.went(peer)
+        if peer in self._peers:
+            self._credit_of_gone[peer] = self._peers[peer].credit
+            if len(self._credit_of_gone) > _GONE_MAX:
+                self._credit_of_gone.popitem(last=False)
         self._forget(peer, now)
 
     def rests(self, peer: PeerId, now: float) -> None:
