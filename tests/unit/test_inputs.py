@@ -70,7 +70,7 @@ def test_flags_that_can_be_meant_are_not(tmp_path: Path) -> None:
     [
         ([], ("ipfs", "url", "inline"), 1),
         (["--filecoin-unsealed-path", "/data/{{ cid }}"], ("filecoin_unsealed", "ipfs", "url", "inline"), 1),
-        (["--ipfs-connect", "/ip4/127.0.0.1/tcp/5001"], ("ipfs", "url", "inline"), 0),
+        (["--ipfs-connect", "/ip4/127.0.0.1/tcp/5001"], ("ipfs", "url", "inline"), 1),
         (["--ipfs-gateway", "https://ipfs.example", "--ipfs-peer", PEER], ("ipfs", "url", "inline"), 1),
         (["--object-store", "s3://bucket"], ("ipfs", "url", "inline", "object_store"), 1),
         (["--local-input", "/usr"], ("ipfs", "url", "inline", "local"), 1),
