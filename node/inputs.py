@@ -114,7 +114,7 @@ def inputs(config: ServeConfig, network: Network, ambient: Ambient) -> Inputs:
     names = [driver.name for kind, driver in drivers.items() if kind is not CidInput]
     of_cids = [Ipfs.name] if unsealed is None else [unsealed.name, Ipfs.name]
     ways = _ways(config, network, cache, ambient) | {IpfsPublisher: IpfsPublishing(blocks[0], ipfs, network.local_id)}
-    return Inputs(Sources(drivers, (*of_cids, *names)), Publishers(ways), services)
+    return Inputs(Sources(drivers, (*of_cids, *names), cache.need_room), Publishers(ways), services)
 
 
 def _ways(

@@ -7,7 +7,7 @@ requester's session for as long as something of it is still being cleared up.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from node import limits
@@ -37,16 +37,30 @@ class Account:
     _bids: OrderedDict[JobId, Offer] = field(default_factory=OrderedDict)  # not taken up yet
     _taken: OrderedDict[JobId, Taken] = field(default_factory=OrderedDict)
     _offer_bytes: int = 0
+    _to_fetch: dict[JobId, Mapping[bytes, int]] = field(default_factory=dict)  # of bids that are not taken up yet
     _running: Counter[int] = field(default_factory=Counter)  # executions of an offer, by its identity
 
     @property
     def is_unused(self) -> bool:
         """Whether there is nothing to remember."""
-        return not (self._bids or self._taken or self.considering or self.executions)
+        return not (self._bids or self._taken or self._to_fetch or self.considering or self.executions)
+
+    @property
+    def promised(self) -> Mapping[bytes, int]:
+        """What its open bids would have this node fetch, and how many bytes each."""
+        return {ref: size for inputs in self._to_fetch.values() for ref, size in inputs.items()}
+
+    def promise(self, job: JobId, to_fetch: Mapping[bytes, int]) -> None:
+        """Count what a bid would have this node fetch, until it is taken up (the cache reserves it then) or over."""
+        self._to_fetch.pop(job, None)
+        if to_fetch:
+            self._to_fetch[job] = to_fetch
 
     def bid_on(self, offer: Offer) -> None:
         """Remember an offer until it is over; the oldest ones that were not taken up make room for it, then others."""
+        to_fetch = self._to_fetch.get(JobId(offer.job), {})
         self.forget(JobId(offer.job))
+        self.promise(JobId(offer.job), to_fetch)
         self._bids[JobId(offer.job)] = offer
         self._offer_bytes += weight(offer.spec)
         while self._offer_bytes > limits.OFFER_BYTES_PER_REQUESTER and len(self._bids) + len(self._taken) > 1:
@@ -55,6 +69,7 @@ class Account:
     def take(self, job: JobId) -> Taken | None:
         """The offer, again and again, because a job may have many shards."""
         offer = self._bids.pop(job, None)
+        self._to_fetch.pop(job, None)
         if offer is not None:
             self._taken[job] = Taken(offer)
         return self._taken.get(job)
@@ -62,6 +77,7 @@ class Account:
     def forget(self, job: JobId) -> None:
         """The offer is over; what runs of it goes on."""
         offer, taken = self._bids.pop(job, None), self._taken.pop(job, None)
+        self._to_fetch.pop(job, None)
         if taken is not None:
             offer = taken.offer
         if offer is not None:
@@ -72,6 +88,7 @@ class Account:
         self.session += 1
         self._bids.clear()
         self._taken.clear()
+        self._to_fetch.clear()
         self._offer_bytes = 0
 
     def refusal(self, offer: Offer, paths_bytes: int = 0) -> str | None:

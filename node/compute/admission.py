@@ -7,17 +7,21 @@ have, and room for it at all.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+
+import msgspec
 
 from node import limits
 from node.compute.capacity import Need, need_of, refusal
 from node.errors import InvalidSpec, NoRoom, ResourceError
 from node.messages import Offer
-from node.model import DeclineCode, JobSpec, cut, shown
+from node.model import DeclineCode, Input, JobSpec, cut, shown
 from node.publisher.base import Publishers
 from node.spec import completed
 from node.storage.sources import Sources
+
+ToFetch = Mapping[bytes, int]  # Bytes of each input that is not here, by what it is.
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +69,16 @@ def _broken_rule(offer: Offer) -> str | None:
     return None
 
 
-async def looked_up(spec: JobSpec, able: Abilities) -> int | Refusal:
-    """How many bytes the inputs would add to this disk; or why they cannot be used, because every one must be here."""
-    if not spec.inputs:
-        return 0
+async def looked_up(spec: JobSpec, able: Abilities) -> ToFetch | Refusal:
+    """What of the inputs this node would fetch; or why they cannot be used, because every one must be to be had."""
+    to_fetch: dict[bytes, int] = {}
     try:
-        to_fetch = 0
         for ref in spec.inputs:
             if not await able.storage.has(ref):
                 return Refusal("data", f"does not hold {shown(ref)}")
-            to_fetch += await able.storage.to_fetch(ref)
+            size = await able.storage.to_fetch(ref)
+            if size:
+                to_fetch[_identity(ref)] = size
     except NoRoom as error:
         return Refusal("disk", cut(str(error)))
     except ResourceError as error:
@@ -82,6 +86,20 @@ async def looked_up(spec: JobSpec, able: Abilities) -> int | Refusal:
     except OSError as error:  # This machine's trouble, wherever a driver met it: no file left to open, a broken disk.
         return Refusal("internal", f"this node could not look for its data: {error.strerror}")
     return to_fetch
+
+
+def _identity(ref: Input) -> bytes:
+    """The same for two inputs that are fetched once, wherever a job sees them."""
+    return msgspec.msgpack.encode(msgspec.structs.replace(ref, path="/-"))
+
+
+async def refused_for_disk(promised: int, able: Abilities) -> Refusal | None:
+    """Whether the disk takes what this and all other open bids would have the node fetch."""
+    try:
+        await able.storage.need_room(promised)
+    except NoRoom as error:
+        return Refusal("disk", cut(str(error)))
+    return None
 
 
 def refused_for_room(spec: JobSpec, to_fetch: int, able: Abilities, waiting: int) -> Refusal | None:

@@ -16,7 +16,15 @@ from node import limits
 from node.alarms import Alarms
 from node.ambient import Ambient
 from node.compute.account import Account, paths_weight
-from node.compute.admission import Abilities, Refusal, looked_up, refused_at_sight, refused_for_room
+from node.compute.admission import (
+    Abilities,
+    Refusal,
+    ToFetch,
+    looked_up,
+    refused_at_sight,
+    refused_for_disk,
+    refused_for_room,
+)
 from node.compute.capacity import Ledger, need_of, slots
 from node.compute.publish import published
 from node.compute.run import Bench, Execution, run
@@ -131,7 +139,7 @@ class Compute:
         if refused is not None:
             self._decline(sender, offer, refused)
         elif not offer.spec.inputs:
-            self._decide(sender, offer, 0)
+            self._decide(sender, offer, {})
         elif considering >= limits.OFFERS_CONSIDERED_PER_PEER:
             self._decline(sender, offer, Refusal("full", "too many offers of yours are being looked at"))
         else:
@@ -142,23 +150,36 @@ class Compute:
         account = self._accounts[sender]
         try:
             found = await looked_up(offer.spec, self._able)
+            if account.session == session and not isinstance(found, Refusal):
+                account.promise(JobId(offer.job), found)
+                found = await refused_for_disk(self._promised(), self._able) or found
         finally:
             account.considering -= 1
             self._forget_unused(sender, account)
         if account.session == session:  # Else it has left since, and the offer with it.
             self._decide(sender, offer, found)
 
-    def _decide(self, sender: PeerId, offer: Offer, found: int | Refusal) -> None:
+    def _promised(self) -> int:
+        """Bytes that all open bids would have this node fetch, each input once: executions share what is fetched."""
+        return sum(
+            {ref: size for account in self._accounts.values() for ref, size in account.promised.items()}.values()
+        )
+
+    def _decide(self, sender: PeerId, offer: Offer, found: ToFetch | Refusal) -> None:
         if isinstance(found, Refusal):
             refused: Refusal | None = found
         else:
-            refused = refused_for_room(offer.spec, found, self._able, self._ledger.waiting)
+            refused = refused_for_room(offer.spec, sum(found.values()), self._able, self._ledger.waiting)
         if refused is not None:
             self._decline(sender, offer, refused)
         else:
-            self._bid(sender, offer, holds=bool(offer.spec.inputs) and found == 0)
+            self._bid(sender, offer, holds=bool(offer.spec.inputs) and not found)
 
     def _decline(self, sender: PeerId, offer: Offer, refused: Refusal) -> None:
+        account = self._accounts.get(sender)
+        if account is not None:
+            account.promise(JobId(offer.job), {})
+            self._forget_unused(sender, account)
         log.info("declined", extra={"job": offer.job, "requester": sender, "reason": refused.reason})
         self._transport.send(sender, Decline(offer.job, refused.code, refused.reason))
 

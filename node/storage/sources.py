@@ -5,7 +5,7 @@ Does not live here: the drivers, and the choice between unsealed copies and IPFS
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -13,6 +13,7 @@ from node.errors import StorageError
 from node.model import Input, PeerId
 from node.storage.base import Entry, Prepared, Resolves, Storage
 
+Room = Callable[[int], Awaitable[None]]
 Drivers = Mapping[type[Input], Storage[Any]]
 
 
@@ -21,9 +22,11 @@ class Sources:
 
     name = "sources"
 
-    def __init__(self, drivers: Drivers, names: tuple[str, ...] = ()) -> None:
+    def __init__(self, drivers: Drivers, names: tuple[str, ...] = (), room: Room | None = None) -> None:
+        """``room`` raises NoRoom unless inputs of so many bytes could be fetched and kept now."""
         self._drivers = dict(drivers)
         self._names = names
+        self._room = room
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -41,6 +44,11 @@ class Sources:
             return ref
         found: Input = await driver.resolved(ref)
         return found
+
+    async def need_room(self, size: int) -> None:
+        """Raise NoRoom unless inputs of ``size`` bytes in all would be taken now. Nothing is reserved."""
+        if self._room is not None and size:
+            await self._room(size)
 
     async def has(self, ref: Input) -> bool:
         """See Storage."""
