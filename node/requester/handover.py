@@ -105,34 +105,28 @@ class HandOvers:
     async def _take(self, incoming: Incoming, order: Fetch, answer: Results) -> ShardResults:
         await self._take_manifest(incoming, order, answer)
         assert incoming.manifest is not None
-        if incoming.collected.intake is None:
-            return await self._read_back(incoming, order, answer.location)
+        is_published = incoming.collected.intake is None
+        if is_published:  # Nobody hears where results are before every byte of them has been read there.
+            place = below(self._transport.local_id, incoming.record.job, incoming.shard, order.execution)
+            exit_code = await read_back(self._publishers, self._ambient, incoming, place, answer.location)
+        else:
+            exit_code = await self._take_files(incoming, order, answer)
+        return ShardResults(
+            hash=order.hash,
+            files=len(incoming.manifest.lines),
+            bytes=sum(incoming.sizes),
+            peer=order.peer,
+            exit_code=exit_code,
+            location=answer.location if is_published else "",
+        )
+
+    async def _take_files(self, incoming: Incoming, order: Fetch, answer: Results) -> int | None:
+        assert incoming.manifest is not None
         if answer.files is not None:
             await self._take_inline(incoming, answer.files)
         for index in range(incoming.whole, len(incoming.manifest.lines)):
             await self._take_file(incoming, order, index)
-        exit_code = await self._ambient.offload(_settled, incoming)
-        return ShardResults(
-            hash=order.hash,
-            files=len(incoming.manifest.lines),
-            bytes=sum(incoming.sizes),
-            peer=order.peer,
-            exit_code=exit_code,
-        )
-
-    async def _read_back(self, incoming: Incoming, order: Fetch, location: str) -> ShardResults:
-        """Nobody hears where results are before every byte of them has been read there."""
-        assert incoming.manifest is not None
-        place = below(self._transport.local_id, incoming.record.job, incoming.shard, order.execution)
-        exit_code = await read_back(self._publishers, self._ambient, incoming, place, location)
-        return ShardResults(
-            hash=order.hash,
-            files=len(incoming.manifest.lines),
-            bytes=sum(incoming.sizes),
-            peer=order.peer,
-            exit_code=exit_code,
-            location=location,
-        )
+        return await self._ambient.offload(_settled, incoming)
 
     async def _ask(self, peer: PeerId, execution: ExecutionId, limit_s: float) -> Results:
         if peer not in (self._transport.local_id, *self._transport.peers):

@@ -23,7 +23,7 @@ _EXIT_CODES = {hashlib.sha256(str(code).encode()).hexdigest(): code for code in 
 async def read_back(
     publishers: Publishers, ambient: Ambient, incoming: Incoming, place: str, location: str
 ) -> int | None:
-    """The exit code in what lies at ``location``, which is what won; None when nobody keeps it, or it has none.
+    """The exit code in what lies at ``location``, which is what won, or that nobody keeps; None when it has none.
 
     ``place`` is where it has to be (``node.publisher.base.below``).
 
@@ -32,7 +32,9 @@ async def read_back(
     record, manifest = incoming.record, incoming.manifest
     assert manifest is not None
     if isinstance(record.spec.publisher, NonePublisher):
-        return None
+        if location:
+            raise BadResult(f"it says that it published to {location[:200]!r} what nobody was to keep")
+        return exit_code_of(manifest)
     size = sum(incoming.sizes)
     async with publishers.published(record.spec.publisher, place, location, size) as folder:
         return await ambient.offload(_checked, folder, manifest, size)

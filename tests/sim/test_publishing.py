@@ -79,7 +79,25 @@ def test_results_that_nobody_keeps_are_verified_all_the_same():
             await nodes.settled()
             record = await nodes.submit(published(nodes, NonePublisher(), concurrency=3))
             assert record.state == "completed"
-            assert (record.kept.hash, record.kept.location) == (MANIFEST.h1(), "")
+            assert (record.kept.hash, record.kept.location, record.kept.exit_code) == (MANIFEST.h1(), "", 0)
+            assert isinstance(check(await nodes.nodes[0].jobs.receipt(CLIENT, record.job)), Holds)
+
+    simulate(main)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_names_a_place_for_what_nobody_keeps_is_a_liar(seed):
+    """In the receipt it would say that results are where the spec does not have them."""
+
+    async def main():
+        async with cluster(seed) as nodes:
+            await nodes.start(says(b"r"))
+            lie = lambda execution: m.Results(execution, MANIFEST.render(), SIZES, None, "ipfs://bafy")  # noqa: E731
+            hostile = Hostile(identity(LIAR), nodes.network.join(peer(LIAR)), MANIFEST.h1(), lie)
+            await nodes.nursery.start(hostile.run, nodes.transports[0].addresses[0])
+            await nodes.settled()
+            record = await nodes.submit(published(nodes, NonePublisher(), concurrency=2))
+            assert (record.state, record.kept.peer, record.kept.location) == ("completed", peer(0), "")
             assert isinstance(check(await nodes.nodes[0].jobs.receipt(CLIENT, record.job)), Holds)
 
     simulate(main)
