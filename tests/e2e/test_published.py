@@ -67,10 +67,19 @@ def test_results_in_a_shared_folder(user: User, tmp_path: Path) -> None:
         assert "--local-publish" in refused.stderr
 
 
-def test_results_on_ipfs_without_a_daemon_are_the_input_of_the_next_job(user: User, tmp_path: Path) -> None:
-    with two_nodes(tmp_path) as node:
+@pytest.mark.parametrize("has_copies", [False, True], ids=["no unsealed copies", "with unsealed copies"])
+def test_results_on_ipfs_without_a_daemon_are_the_input_of_the_next_job(
+    user: User, tmp_path: Path, has_copies: bool
+) -> None:
+    """And so the three cases of unsealed copies and IPFS hold where there is no Kubo at all."""
+    (tmp_path / "copies" / "apples").mkdir(parents=True)
+    (tmp_path / "copies" / "apples" / "file.txt").write_bytes(HELLO)
+    template = ("--filecoin-unsealed-path", f"{tmp_path}/copies/{{{{ cid }}}}") if has_copies else ()
+    with two_nodes(tmp_path, *template) as node:
         location, _ = published(user, node, "ipfs")
         assert user.prints(node, f"{location.removeprefix('ipfs://')}/stdout", "/inputs/file.txt") == HELLO
+        if has_copies:
+            assert user.prints(node, "apples") == HELLO
 
 
 def test_results_on_ipfs_by_a_daemon_are_everybodys(user: User, kubo: Kubo, tmp_path: Path) -> None:
