@@ -19,6 +19,6 @@ if [ "${1:-}" = lint ]; then
 fi
 
 [ ${#failed[@]} -eq 0 ] || echo "== this will fail in the end, because of: ${failed[*]}" >&2
-# Most tests wait for daemons and processes of their own, so there are more of them at once than there are cores.
-check pytest --numprocesses $((2 * $(nproc))) --dist loadfile --ignore tests/bench
+# One for each core: most tests wait for daemons and processes of their own, and some look at deadlines.
+check pytest --numprocesses "$(nproc)" --dist loadfile --ignore tests/bench
 exit $((${#failed[@]} > 0))
