@@ -63,7 +63,9 @@ def refusal(offer, waiting=0, **abilities):
     refused = refused_at_sight(offer, can)
     if refused is None:
         found = trio.run(looked_up, offer.spec, can)
-        refused = found if isinstance(found, Refusal) else refused_for_room(offer.spec, sum(found.values()), can, waiting)
+        refused = (
+            found if isinstance(found, Refusal) else refused_for_room(offer.spec, sum(found.values()), can, waiting)
+        )
     return refused
 
 
