@@ -52,6 +52,7 @@ class ObjectServer:
 
     def bucket(self) -> str:
         """A new one, empty: ``s3://NAME`` or ``az://NAME``."""
+        assert self.process.poll() is None, (self.folder / "log").read_text()
         name = f"bucket{len(self.buckets)}"
         self.buckets.append(name)
         if self.scheme == "s3":

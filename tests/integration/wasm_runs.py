@@ -19,7 +19,7 @@ from node.executor.wasm.executor import IDLE_S, WasmExecutor
 from node.model import ExecutionId, WasmEngine
 
 _numbers = itertools.count(1)
-DAEMONS: set[int] = set()  # What tests share, and was there before an engine was.
+_OF_THE_ENGINE = b"node.executor.wasm"  # In the command line of a zygote.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +85,6 @@ class Engine:
 
 def in_engine(folder: Path, body: Callable[[Engine], Awaitable[None]], idle_s: float = IDLE_S) -> None:
     """``body`` while an executor serves."""
-    DAEMONS.clear()
-    DAEMONS.update(children())
 
     async def main() -> None:
         executor = WasmExecutor(folder / "cache", Threads(), idle_s)
@@ -111,17 +109,30 @@ def ended(folder: Path, run: Run) -> Ended:
 
 def descendants(pid: int | str = "self") -> set[int]:
     """Processes below ``pid``, at any depth, that the engine under test began."""
-    return {below for child in children(pid) - DAEMONS for below in {child} | _below(child)}
+    return {below for child in children(pid) for below in {child} | _below(child)}
 
 
 def children(pid: int | str = "self") -> set[int]:
-    """Processes directly below ``pid``."""
+    """Processes directly below ``pid`` that the engine began: there are also daemons, which tests share."""
+    return {child for child in _children(pid) if _is_of_the_engine(child)}
+
+
+def _children(pid: int | str) -> set[int]:
     tasks = Path("/proc", str(pid), "task").iterdir()
     return {int(child) for task in tasks for child in (task / "children").read_text().split()}
 
 
-def _below(pid: int) -> set[int]:
+def _is_of_the_engine(pid: int) -> bool:
     try:
-        return descendants(pid)
+        return _OF_THE_ENGINE in Path("/proc", str(pid), "cmdline").read_bytes()
+    except FileNotFoundError:  # It has ended meanwhile.
+        return False
+
+
+def _below(pid: int) -> set[int]:
+    """All of a zygote's: one that is just ending has no command line any more."""
+    try:
+        found = _children(pid)
     except FileNotFoundError:  # It has ended meanwhile.
         return set()
+    return found.union(*map(_below, found))

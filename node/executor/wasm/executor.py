@@ -129,7 +129,7 @@ class WasmExecutor:
         """A warm one, or a new one."""
         key = Key(task.tenant, Sha256(task.engine.module), task.limits.memory_bytes)
         while (worker := self._pool.take(key)) is not None:
-            if not worker.child.ended.is_set():
+            if not worker.child.over:
                 return worker
             _dismiss([worker])
         await self._processes.begun()
@@ -146,7 +146,7 @@ class WasmExecutor:
             await worker.child.channel.send(frame(_job(task, results, staging)))
             answer = await worker.child.channel.answer()
         finally:
-            usable = _leaves_usable(answer) and not worker.child.ended.is_set()
+            usable = _leaves_usable(answer) and not worker.child.over
             if usable and worker.runs < RUNS_PER_WORKER:
                 self._keep(worker)
             else:

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import math
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -61,6 +62,15 @@ class Child:
     def pidfd(self) -> int:
         """Valid from ``spawned`` to ``ended``, else -1."""
         return self._pidfd
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, by the kernel's own word: the zygote's may still be on its way."""
+        if self._pidfd < 0:
+            return True
+        asked = select.poll()
+        asked.register(self._pidfd, select.POLLIN)
+        return bool(asked.poll(0))
 
     def begin(self, pidfd: int) -> None:
         """The zygote has forked it."""
