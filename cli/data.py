@@ -17,6 +17,8 @@ import typer
 from cli.errors import UsageProblem
 from cli.quantities import shown_size
 from node import limits
+from node.errors import InvalidSpec
+from node.spec_data import file_name
 
 DATA, CUT = "What it reads, and where results go", "How its inputs are cut"
 INPUTS = "/inputs"
@@ -45,7 +47,11 @@ class Data:
     urls: Annotated[
         list[str] | None,
         typer.Option(
-            "-u", "--input-urls", metavar="URL", help="A file of the web, in the folder /inputs.", rich_help_panel=DATA
+            "-u",
+            "--input-urls",
+            metavar="URL",
+            help="A file of the web, under its own name in the folder /inputs. Repeatable.",
+            rich_help_panel=DATA,
         ),
     ] = None
     files: Annotated[
@@ -93,9 +99,9 @@ class Data:
 def inputs_of(data: Data) -> list[dict[str, Any]]:
     """``$.inputs`` of the spec. Raises UsageProblem."""
     pairs = [_pair(text) for text in data.volumes or ()]
-    pairs += [(source, INPUTS) for source in data.inputs or ()]
+    pairs += [(source, f"{INPUTS}/") for source in data.inputs or ()]
     inputs = [_input(source, path, verify=data.verify_inputs) for source, path in pairs]
-    inputs += [{"type": "url", "url": url, "path": INPUTS} for url in data.urls or ()]
+    inputs += [_of_the_web(url, f"{INPUTS}/") for url in data.urls or ()]
     return inputs + _inline(data.files or ())
 
 
@@ -132,12 +138,14 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _input(source: str, path: str, *, verify: bool) -> dict[str, Any]:
+    """``path/`` is the folder ``path``; a file of the web goes there under its own name."""
     scheme, has_scheme, rest = source.partition("://")
+    if has_scheme and scheme.lower() in ("http", "https"):
+        return _of_the_web(source, path)
+    path = path.rstrip("/")
     match scheme.lower() if has_scheme else "":
         case "":
             return {"type": "cid", "cid": source, "path": path, "verify": verify}
-        case "http" | "https":
-            return {"type": "url", "url": source, "path": path}
         case "s3" | "az":
             return {"type": "object_store", "url": source, "path": path}
         case "file" if rest.startswith("/"):
@@ -146,6 +154,14 @@ def _input(source: str, path: str, *, verify: bool) -> dict[str, Any]:
             return {"type": "cid", "cid": rest, "path": path, "verify": verify}
         case _:
             raise UsageProblem(f"--input-volumes: got {source!r}", f"write it as {_FORM}")
+
+
+def _of_the_web(url: str, path: str) -> dict[str, Any]:
+    try:
+        name = file_name(url)
+    except InvalidSpec as error:
+        raise UsageProblem(f"-u, -i and -v: {error.problem}", "name a file of the web: https://HOST/…/FILE") from error
+    return {"type": "url", "url": url, "path": f"{path}{name}" if path.endswith("/") else path}
 
 
 def _inline(texts: Sequence[str]) -> list[dict[str, Any]]:

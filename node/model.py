@@ -77,7 +77,7 @@ class CidInput(_Document, frozen=True, kw_only=True, tag="cid", tag_field="type"
 
 
 class UrlInput(_Document, frozen=True, kw_only=True, tag="url", tag_field="type"):
-    """A file of the web, named by the last segment of its path and shown inside the folder ``path``.
+    """A file of the web, shown as the file ``path``.
 
     The requester fills in what it saw, once, so that a node that sees other bytes is told apart from a liar.
     """

@@ -77,8 +77,8 @@ class WebFiles:
         return size
 
     async def list(self, ref: UrlInput) -> tuple[Entry, ...]:
-        """See Storage: a folder with one file."""
-        return Entry("", 0, is_folder=True), Entry(file_name(ref.url), _pinned(ref), is_folder=False)
+        """See Storage: a file."""
+        return (Entry("", _pinned(ref), is_folder=False),)
 
     @asynccontextmanager
     async def prepared(self, ref: UrlInput, origin: PeerId) -> AsyncIterator[Prepared]:
@@ -93,14 +93,13 @@ class WebFiles:
             with trio.fail_after(limit_s):
                 async with self._reach.answer(ref.url, limits.URL_BYTES_MAX) as answer:
                     check_same(ref, seen_in(answer.headers, answer.declared_bytes))
-                    sha256, got = await self._written(answer, path, file_name(ref.url), size)
+                    sha256, got = await self._written(answer, path, size)
         except trio.TooSlowError as error:
             raise StorageError(f"{ref.url} takes longer than {limit_s:.0f} s") from error
         check_same(ref, Seen(got, ref.etag, sha256))
 
-    async def _written(self, answer: Answer, folder: Path, name: str, bytes_max: int) -> tuple[Sha256, int]:
-        """The body as the one file of the folder, read until it is too long; its hash and its bytes."""
-        await self._offload(folder.mkdir)
+    async def _written(self, answer: Answer, path: Path, bytes_max: int) -> tuple[Sha256, int]:
+        """The body as a file, read until it is too long; its hash and its bytes."""
         digest, got, pieces, waiting = hashlib.sha256(), 0, list[bytes](), 0
         async for piece in answer:
             pieces.append(piece)
@@ -109,9 +108,9 @@ class WebFiles:
             if got > bytes_max:
                 break
             if waiting >= _WRITE_BYTES:
-                await self._offload(_append, folder / name, pieces, digest)
+                await self._offload(_append, path, pieces, digest)
                 pieces, waiting = [], 0
-        await self._offload(_append, folder / name, pieces, digest)
+        await self._offload(_append, path, pieces, digest)
         return Sha256(digest.hexdigest()), got
 
 

@@ -70,7 +70,7 @@ class Can:
     @property
     def tree(self) -> Tree:
         """One with something in it."""
-        return TREES["folders in folders" if "folders in folders" in self.trees else "a folder of one file"]
+        return TREES["folders in folders" if "folders in folders" in self.trees else "a file of many pieces"]
 
 
 class Source(Protocol):

@@ -133,14 +133,13 @@ class TestInline(StorageContract):
 
 @dataclass
 class OnTheWeb:
-    """Single files, each in the folder that a job sees."""
+    """Single files."""
 
     driver: WebFiles
     web: Web
 
     async def put(self, name, tree):
-        [(path, content)] = tree.items()
-        at = f"/{name}/{quote(path)}"
+        at, content = f"/{quote(name)}", tree[""]
         self.web.answers[at] = says(content, etag='"1"')
         return await self.driver.resolved(UrlInput(url=self.web.url(at), path=AT))
 
@@ -164,7 +163,7 @@ class OnTheWeb:
 
 
 class TestUrl(StorageContract):
-    can = Can(trees=frozenset({"a folder of one file"}), fetches=True, knows_what_is_nowhere=False)
+    can = Can(trees=frozenset({"a file", "a file of many pieces"}), fetches=True, knows_what_is_nowhere=False)
 
     @asynccontextmanager
     async def source(self, tmp_path, cache):

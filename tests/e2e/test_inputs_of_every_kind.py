@@ -18,7 +18,7 @@ HELLO = b"hello world\n"
 def test_a_file_of_the_web_is_read_where_its_network_is_allowed(user: User, tmp_path: Path) -> None:
     with web_server({"/file.txt": says(HELLO)}) as web:
         with real_node(tmp_path / "open", "--allow-url-cidr", "127.0.0.0/8") as node:
-            assert user.prints(node, web.url("/file.txt")) == HELLO
+            assert user.prints(node, web.url("/file.txt"), "/inputs/file.txt") == HELLO
         asked = len(web.asked)
         with real_node(tmp_path / "closed") as node:
             assert "127.0.0.1, which is loopback" in user.is_refused(node, web.url("/file.txt"))

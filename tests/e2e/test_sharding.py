@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import pytest
 from contract.wasm_modules import COUNT, CREATE, OPENED, READ, TRAP, WRITE, command
 from doubles.realnode import RealNode, real_node
+from doubles.webanswers import says, web_server
 from e2e.users import User
 
 # Copies the files 000 to 099 that it finds to stdout and to outputs/, in this order; a file that begins with ! traps.
@@ -44,11 +45,11 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
         for name in NAMES:
             (tmp_path / "unsealed" / cid / name).write_text(f"line {name}\n")
     (tmp_path / "unsealed" / "bitten" / "055").write_text("!")
-    unsealed = ("--filecoin-unsealed-path", f"{tmp_path}/unsealed/{{{{ cid }}}}")
+    flags = ("--filecoin-unsealed-path", f"{tmp_path}/unsealed/{{{{ cid }}}}", "--allow-url-cidr", "127.0.0.0/8")
     with ExitStack() as running:
-        first = running.enter_context(real_node(tmp_path / "first", *unsealed))
+        first = running.enter_context(real_node(tmp_path / "first", *flags))
         for name in ("second", "third"):
-            running.enter_context(real_node(tmp_path / name, *unsealed, "--peer", first.address))
+            running.enter_context(real_node(tmp_path / name, *flags, "--peer", first.address))
         yield first
 
 
@@ -95,3 +96,14 @@ def test_one_bad_shard_does_not_cost_the_others(user: User, nodes: RealNode, pro
     verified = user.asks(nodes, "verify", "results.receipt.json", "results")
     assert verified.returncode == 0, verified.stderr
     assert "no result of 1 of 10 shards: 5" in verified.stderr
+
+
+def test_files_of_the_web_lie_in_one_folder_and_can_be_cut_too(user: User, nodes: RealNode, program: str) -> None:
+    names = ("042", "007", "099")
+    with web_server({f"/{name}": says(f"line {name}\n".encode(), etag='"1"') for name in names}) as web:
+        files = [flag for name in names for flag in ("-u", web.url(f"/{name}"))]
+        whole = user.asks(nodes, "wasm", "run", program, *files, "--download", "--output-dir", "whole")
+        assert whole.returncode == 0, whole.stderr
+        cut = user.asks(nodes, "wasm", "run", program, *files, *FLAGS, "--sharding-batch-size", "1", "--dry-run")
+    assert (user.home / "whole/stdout").read_text() == "line 007\nline 042\nline 099\n"
+    assert json.loads(cut.stdout)["shards"] == [[f"/inputs/{name}"] for name in names]

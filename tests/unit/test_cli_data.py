@@ -38,7 +38,12 @@ def spec(*, deal: Deal | None = None, **given: object) -> JobSpec:
         ("bafy:/data", CidInput(cid="bafy", path="/data")),
         ("bafy/below/it:/data", CidInput(cid="bafy/below/it", path="/data")),
         ("ipfs://bafy:/data", CidInput(cid="bafy", path="/data")),
+        ("bafy:/data/", CidInput(cid="bafy", path="/data")),
         ("https://example.org/a.csv:/data", UrlInput(url="https://example.org/a.csv", path="/data")),
+        (
+            "https://example.org/a%20b.csv?x=/y:/data/",
+            UrlInput(url="https://example.org/a%20b.csv?x=/y", path="/data/a b.csv"),
+        ),
         ("http://example.org:8080/a:/b.csv:/data/x", UrlInput(url="http://example.org:8080/a:/b.csv", path="/data/x")),
         ("s3://bucket/a/b:/data", ObjectInput(url="s3://bucket/a/b", path="/data")),
         ("az://box:/data", ObjectInput(url="az://box", path="/data")),
@@ -69,12 +74,24 @@ def test_a_source_without_a_path_or_of_no_kind_says_how_to_write_it(volume: str)
 
 def test_short_forms_are_at_inputs() -> None:
     assert spec(inputs=["s3://bucket/a"]).inputs == (ObjectInput(url="s3://bucket/a", path="/inputs"),)
-    assert spec(urls=["https://h/a"]).inputs == (UrlInput(url="https://h/a", path="/inputs"),)
+    assert spec(inputs=["https://h/a"]).inputs == (UrlInput(url="https://h/a", path="/inputs/a"),)
 
 
-def test_two_urls_at_one_place_are_refused_by_the_name_of_the_flag() -> None:
+def test_files_of_the_web_lie_in_one_folder_under_their_own_names() -> None:
+    assert spec(urls=["https://h/a", "https://h/x/b.csv"]).inputs == (
+        UrlInput(url="https://h/a", path="/inputs/a"),
+        UrlInput(url="https://h/x/b.csv", path="/inputs/b.csv"),
+    )
+
+
+def test_two_urls_of_one_name_are_refused_by_the_name_of_the_flag() -> None:
     with pytest.raises(UsageProblem, match="-u and --input-file"):
-        spec(urls=["https://h/a", "https://h/b"])
+        spec(urls=["https://h/a", "https://other/a"])
+
+
+def test_a_url_that_names_no_file_says_so() -> None:
+    with pytest.raises(UsageProblem, match="ends in a file name"):
+        spec(urls=["https://h/"])
 
 
 def test_verification_is_asked_for_every_cid() -> None:
