@@ -10,10 +10,9 @@ import pytest
 import trio
 from doubles.swappers import Pond, Stranger, Swapper, swim
 
-from node import limits
+from node import limits, varint
 from node.errors import PeerGone, StorageError
 from node.model import PeerId
-from node.storage.ipfs import varint
 from node.storage.ipfs.bitswap import blame, wire
 from node.storage.ipfs.bitswap.wire import Block, Message, Presence, Want
 from node.storage.ipfs.cid import RAW, Cid

@@ -10,9 +10,10 @@ from doubles.trees import FOLDERS, Tree, bytes_of, planted
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node import varint
 from node.errors import StorageError
 from node.limits import BLOCK_BYTES_MAX, CAR_HEADER_BYTES_MAX, MiB
-from node.storage.ipfs import car, varint
+from node.storage.ipfs import car
 from node.storage.ipfs.car import CarReader
 from node.storage.ipfs.cid import DAG_PB, RAW, Cid
 from node.storage.ipfs.layout import PROFILES, V0_2015, V1_2025, Profile

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from node import varint
 from node.limits import BLOCK_BYTES_MAX, CAR_HEADER_BYTES_MAX
-from node.storage.ipfs import varint
 from node.storage.ipfs.cid import CHARS_MAX, Cid
 
 # The header is DAG-CBOR of one shape: {"roots": [CID, ...], "version": 1}.

@@ -14,7 +14,7 @@ import base58
 import msgspec
 from typing_extensions import override
 
-from node.storage.ipfs import varint
+from node import varint
 
 RAW, DAG_PB = 0x55, 0x70
 SHA2_256, IDENTITY = 0x12, 0x00

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from operator import itemgetter
 from typing import NamedTuple
 
+from node import varint
 from node.limits import BLOCK_BYTES_MAX, BLOCK_LINKS_MAX
-from node.storage.ipfs import varint
 from node.storage.ipfs.cid import Cid
 
 # A field's number and its wire type in one byte.

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
+from node import varint
 from node.limits import DAG_NAME_BYTES_MAX
-from node.storage.ipfs import dagpb, varint
+from node.storage.ipfs import dagpb
 from node.storage.ipfs.dagpb import Link
 
 DIRECTORY_DATA = b"\x08\x01"

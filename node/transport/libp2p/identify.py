@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from node import varint
 from node.identity import public_key_of
 from node.model import PeerId
 from node.transport.address import Address
@@ -45,25 +46,16 @@ def encode(card: Card) -> bytes:
             *(_field(_PROTOCOL, protocol.encode()) for protocol in card.protocols),
         )
     )
-    return _varint(len(message)) + message
+    return varint.encode(len(message)) + message
 
 
 def _field(number: int, body: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(body)) + body
-
-
-def _varint(value: int) -> bytes:
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
+    return varint.encode(number << 3 | 2) + varint.encode(len(body)) + body
 
 
 def _binary(address: Address) -> bytes:
     if address.kind.startswith("ip"):
         host = ipaddress.ip_address(address.host).packed
     else:
-        host = _varint(len(address.host)) + address.host.encode()
-    return _varint(_CODES[address.kind]) + host + _varint(_TCP) + address.port.to_bytes(2, "big")
+        host = varint.encode(len(address.host)) + address.host.encode()
+    return varint.encode(_CODES[address.kind]) + host + varint.encode(_TCP) + address.port.to_bytes(2, "big")

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from node import limits
+from node import limits, varint
 from node.errors import MalformedMessage
-from node.storage.ipfs import varint
 
 V120: Final = "/ipfs/bitswap/1.2.0"
 V110: Final = "/ipfs/bitswap/1.1.0"

@@ -1,4 +1,4 @@
-"""Unsigned varints, as multiformats and protobuf write them; the shortest form alone is read."""
+"""Unsigned varints, as multiformats and protobuf write them; the shortest form alone is read. Pure."""
 
 from __future__ import annotations
 
@@ -29,8 +29,3 @@ def decode(data: bytes, at: int) -> tuple[int, int]:
                 raise ValueError("a varint that is not the shortest, or over 64 bits")
             return value, at + index + 1
     raise ValueError("a varint without an end")
-
-
-def length(value: int) -> int:
-    """How many bytes ``encode`` gives."""
-    return max(1, (value.bit_length() + 6) // 7)
