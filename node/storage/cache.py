@@ -66,6 +66,13 @@ class InputCache:
         """Whether ``held`` would fetch nothing."""
         return _name(key) in self._whole
 
+    async def to_fetch(self, key: str, size: int) -> int:
+        """Bytes that ``held`` would add to this disk now. Raises NoRoom as ``need_room`` does."""
+        if self.has(key):
+            return 0
+        await self.need_room(size)
+        return size
+
     async def need_room(self, size: int) -> None:
         """Raise NoRoom unless an input of ``size`` bytes would be taken now. Nothing is reserved, nothing evicted."""
         self._need_share(size)

@@ -50,11 +50,7 @@ class InlineFiles:
 
     async def to_fetch(self, ref: InlineInput) -> int:
         """See Storage."""
-        size = _size(ref)
-        if self._cache.has(_key(ref)):
-            return 0
-        await self._cache.need_room(size)
-        return size
+        return await self._cache.to_fetch(_key(ref), _size(ref))
 
     async def list(self, ref: InlineInput) -> tuple[Entry, ...]:
         """See Storage."""

@@ -109,10 +109,7 @@ class ObjectInputs:
     async def to_fetch(self, ref: ObjectInput) -> int:
         """See Storage."""
         listing = await self._found(ref)
-        if self._cache.has(_key(listing)):
-            return 0
-        await self._cache.need_room(listing.size)
-        return listing.size
+        return await self._cache.to_fetch(_key(listing), listing.size)
 
     async def list(self, ref: ObjectInput) -> tuple[Entry, ...]:
         """See Storage."""

@@ -63,10 +63,7 @@ class Ipfs:
     async def to_fetch(self, ref: CidInput) -> int:
         """See Storage."""
         known = await self._looked_up(ref)
-        if self._cache.has(_key(known.cid)):
-            return 0
-        await self._cache.need_room(known.size)
-        return known.size
+        return await self._cache.to_fetch(_key(known.cid), known.size)
 
     async def list(self, ref: CidInput) -> tuple[Entry, ...]:
         """See Storage; sizes are claims, which the fetch is held to."""
