@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+from bisect import bisect_left
 from collections import Counter
+from operator import attrgetter
 from typing import assert_never
 
 import msgspec
 
 from node.journal.records import ExecutionRecord, Failure, Group, Tally, VerdictRecord
-from node.model import Deal
+from node.model import EXIT_CODE, Deal
 from node.requester.life import Bidding, Ended, Trouble, Working
 from node.verifier.base import Verdict
+from node.verifier.manifest import PREFIX, Manifest
 from node.verifier.vote import NotVerified, Unchecked, Verified
+
+_EXIT_CODES = {hashlib.sha256(str(code).encode()).hexdigest(): code for code in range(256)}
 
 
 def judged(run: ExecutionRecord, verdict: VerdictRecord) -> ExecutionRecord:
@@ -75,6 +81,14 @@ def failure_of_all(executions: tuple[ExecutionRecord, ...]) -> Failure:
     text = f"no execution gave a result: {count} of {len(executions)} ended with {code}: {reason}"
     timed_out = all(run.code in ("time", "late") for run in executions)
     return Failure(code="time" if timed_out else "executions", reason=text)
+
+
+def exit_code_of(manifest: Manifest) -> int | None:
+    """By the hash of its file, if that says what an exit code can be: the file may be a peer's, and may change."""
+    name = f"{PREFIX}/{EXIT_CODE}"
+    at = bisect_left(manifest.lines, name, key=attrgetter("name"))
+    found = manifest.lines[at : at + 1]
+    return _EXIT_CODES.get(found[0].sha256) if found and found[0].name == name else None
 
 
 def end_of_all(state: Working, shards: int) -> Ended:

@@ -26,9 +26,10 @@ from node.journal.records import JobRecord, ResultsRecord, ShardResults
 from node.messages import FileWanted, HandOver, ManifestWanted, NoResults, Results
 from node.model import RESULT_NAMES, DirHash, ExecutionId, PeerId, VaultPublisher
 from node.publisher.base import Publishers, below
+from node.requester.ends import exit_code_of
 from node.requester.incoming import Collected, Incoming, local_name, weighed
 from node.requester.life import Fetch
-from node.requester.read_back import exit_code_of, read_back
+from node.requester.read_back import read_back
 from node.transport.base import Transport
 from node.transport.resume import resumed
 from node.vault.results import Intake
@@ -108,25 +109,26 @@ class HandOvers:
         is_published = incoming.collected.intake is None
         if is_published:  # Nobody hears where results are before every byte of them has been read there.
             place = below(self._transport.local_id, incoming.record.job, incoming.shard, order.execution)
-            exit_code = await read_back(self._publishers, self._ambient, incoming, place, answer.location)
+            await read_back(self._publishers, self._ambient, incoming, place, answer.location)
         else:
-            exit_code = await self._take_files(incoming, order, answer)
+            await self._take_files(incoming, order, answer)
         return ShardResults(
             hash=order.hash,
             files=len(incoming.manifest.lines),
             bytes=sum(incoming.sizes),
             peer=order.peer,
-            exit_code=exit_code,
+            exit_code=exit_code_of(incoming.manifest),
             location=answer.location if is_published else "",
         )
 
-    async def _take_files(self, incoming: Incoming, order: Fetch, answer: Results) -> int | None:
+    async def _take_files(self, incoming: Incoming, order: Fetch, answer: Results) -> None:
         assert incoming.manifest is not None
         if answer.files is not None:
             await self._take_inline(incoming, answer.files)
         for index in range(incoming.whole, len(incoming.manifest.lines)):
             await self._take_file(incoming, order, index)
-        return await self._ambient.offload(_settled, incoming)
+        if incoming.part:  # Several parts are synced as they come, a single one with the end of its job.
+            await self._ambient.offload(incoming.intake.settle, incoming.part)
 
     async def _ask(self, peer: PeerId, execution: ExecutionId, limit_s: float) -> Results:
         if peer not in (self._transport.local_id, *self._transport.peers):
@@ -251,11 +253,3 @@ def _finished(collected: Collected) -> tuple[Manifest, DirHash]:
         collected.intake.finish()
     manifest = collected.manifest()
     return manifest, manifest.h1()
-
-
-def _settled(incoming: Incoming) -> int | None:
-    """Several parts are synced as they come, a single one with the end of its job."""
-    assert incoming.manifest is not None
-    if incoming.part:
-        incoming.intake.settle(incoming.part)
-    return exit_code_of(incoming.manifest)

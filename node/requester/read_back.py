@@ -5,25 +5,20 @@ Does not live here: reading (``node.publisher``), the manifest that it has to gi
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from node import limits
 from node.ambient import Ambient
 from node.errors import BadResult, ExecutionFailed
-from node.model import EXIT_CODE, NonePublisher
+from node.model import NonePublisher
 from node.publisher.base import Publishers
 from node.requester.incoming import Incoming
 from node.verifier.dirhash import hash_tree
-from node.verifier.manifest import PREFIX, Manifest
-
-_EXIT_CODES = {hashlib.sha256(str(code).encode()).hexdigest(): code for code in range(256)}
+from node.verifier.manifest import Manifest
 
 
-async def read_back(
-    publishers: Publishers, ambient: Ambient, incoming: Incoming, place: str, location: str
-) -> int | None:
-    """The exit code in what lies at ``location``, which is what won, or that nobody keeps; None when it has none.
+async def read_back(publishers: Publishers, ambient: Ambient, incoming: Incoming, place: str, location: str) -> None:
+    """That what lies at ``location`` is what won, or that nobody keeps it and it lies nowhere.
 
     ``place`` is where it has to be (``node.publisher.base.below``).
 
@@ -34,23 +29,16 @@ async def read_back(
     if isinstance(record.spec.publisher, NonePublisher):
         if location:
             raise BadResult(f"it says that it published to {location[:200]!r} what nobody was to keep")
-        return exit_code_of(manifest)
+        return
     size = sum(incoming.sizes)
     async with publishers.published(record.spec.publisher, place, location, size) as folder:
-        return await ambient.offload(_checked, folder, manifest, size)
+        await ambient.offload(_check, folder, manifest, size)
 
 
-def exit_code_of(manifest: Manifest) -> int | None:
-    """By the hash of its file, if that says what an exit code can be: the file may be a peer's, and may change."""
-    name = f"{PREFIX}/{EXIT_CODE}"
-    return next((_EXIT_CODES.get(line.sha256) for line in manifest.lines if line.name == name), None)
-
-
-def _checked(folder: Path, manifest: Manifest, size: int) -> int | None:
+def _check(folder: Path, manifest: Manifest, size: int) -> None:
     try:
         found = hash_tree(folder, files_max=limits.RESULT_FILES_MAX, bytes_max=size)
     except ExecutionFailed as error:
         raise BadResult(f"what it published is not what won: {error}") from error
     if found.manifest != manifest:
         raise BadResult("what it published is not what won")
-    return exit_code_of(manifest)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from doubles.hostile import manifest_for
 from unit.shards import PEERS, execution, play, proposal, running, spec
 
 from node.journal.records import Answer, Tally
-from node.requester.ends import all_over, moved, too_few, totals
+from node.requester.ends import all_over, exit_code_of, moved, too_few, totals
 from node.requester.life import Bidding, RunDeadline, RunFailed, Stopped
 
 
@@ -73,3 +74,25 @@ def test_a_tally_moves_one_and_ends_all():
     assert tally == Tally(waiting=3, handing_over=1, not_verified=1)
     assert all_over(tally, "failed") == Tally(not_verified=1, failed=4)
     assert totals(tally) == "3 waiting, 1 handing over, 1 not verified"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [(b"0", 0), (b"7", 7), (b"255", 255), (b"256", None), (b"00", None), (b"-1", None), (b"0\n", None), (b"", None)],
+)
+def test_an_exit_code_is_known_by_the_hash_that_won(text, code):
+    assert exit_code_of(manifest_for({"exitCode": text, "stdout": b"1"})[0]) == code
+
+
+def test_only_the_file_at_the_top_is_the_exit_code():
+    assert exit_code_of(manifest_for({"outputs/exitCode": b"1", "stdout": b"1"})[0]) is None
+
+
+def test_a_result_without_that_file_has_no_exit_code():
+    assert exit_code_of(manifest_for({"Z/a": b"1"})[0]) is None
+    assert exit_code_of(manifest_for({"a": b"1"})[0]) is None
+
+
+def test_an_exit_code_is_found_between_other_files():
+    files = {name: b"1" for name in ("A", "B/a", "outputs/a", "stderr", "stdout")}
+    assert exit_code_of(manifest_for({"exitCode": b"3", **files})[0]) == 3
