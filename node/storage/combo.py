@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from node.errors import StorageError, Unconfirmed
 from node.model import CidInput, PeerId
 from node.storage.base import Entry, Prepared, Storage
-from node.storage.ipfs.paths import parse_path
+from node.storage.ipfs.paths import path_in
 
 log = logging.getLogger("quorate.storage")
 
@@ -89,14 +89,7 @@ class Combo:
 def _in_view_of(why: str, ref: CidInput) -> Iterator[None]:
     """What IPFS says comes after what was said of the unsealed copy. Raises StorageError, also for what is no CID."""
     try:
-        _check(ref)
+        path_in(ref)
         yield
     except StorageError as error:
         raise StorageError(f"{why}, and IPFS: {error}" if why else str(error)) from error
-
-
-def _check(ref: CidInput) -> None:
-    try:
-        parse_path(ref.cid)
-    except ValueError as error:
-        raise StorageError(str(error)) from error

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import jinja2
 import jinja2.meta
@@ -31,6 +31,7 @@ from node.storage import tree
 from node.storage.base import Entry, Prepared
 from node.storage.confirmed import Confirmed
 from node.storage.ipfs.cid import Cid
+from node.storage.ipfs.paths import split_path
 
 _GO_FIELD = re.compile(r"\{\{-?\s*\.(\w+)\s*-?\}\}")
 _SAMPLE = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
@@ -48,6 +49,19 @@ class Check:
 
     confirmed: Confirmed
     always: bool = False
+
+
+class _Copy(NamedTuple):
+    """Of a whole CID, of which a job may name a part."""
+
+    name: str  # the CID
+    whole: Path
+    below: tuple[str, ...]
+
+    @property
+    def named(self) -> Path:
+        """What the job names."""
+        return self.whole.joinpath(*self.below)
 
 
 class FilecoinUnsealed:
@@ -115,40 +129,41 @@ class FilecoinUnsealed:
 
     async def _copy(self, ref: CidInput) -> Path | None:
         """Where it lies, checked if that is asked for."""
-        whole = await self._whole(ref)
-        if whole is None:
+        copy = await self._unchecked(ref)
+        if copy is None:
             return None
         if ref.verify or self._check.always:
-            await self._confirm(whole, ref)
-        return whole.joinpath(*_parts(ref)[1])
+            await self._confirm(copy, ref)
+        return copy.named
 
-    async def _whole(self, ref: CidInput) -> Path | None:
-        """Where the copy of the whole CID lies, if what is named is in it; under what is no path nothing does."""
+    async def _unchecked(self, ref: CidInput) -> _Copy | None:
+        """None where what is named is not in it, too; under what is no path nothing lies."""
         try:
-            name, below = _parts(ref)
+            name, below = split_path(ref.cid)
             path = self.path_of(name)
-        except StorageError:
+        except (StorageError, ValueError):
             return None
         with _said_of(ref):
-            return await self._offload(_found, path, below, self._never)
+            whole = await self._offload(_found, path, below, self._never)
+        return None if whole is None else _Copy(name, whole, below)
 
-    async def _confirm(self, whole: Path, ref: CidInput) -> None:
+    async def _confirm(self, copy: _Copy, ref: CidInput) -> None:
         try:
-            if await self._check.confirmed.confirms(whole, Cid.parse(_parts(ref)[0])):
+            if await self._check.confirmed.confirms(copy.whole, Cid.parse(copy.name)):
                 return
         except StorageError as error:
-            problem = str(error).replace(str(whole), _parts(ref)[0])  # Where copies lie is the operator's business.
+            problem = str(error).replace(str(copy.whole), copy.name)  # Where copies lie is the operator's business.
             raise Unconfirmed(f"the unsealed copy of {ref.cid} could not be checked: {problem}") from error
         except ValueError as error:
             raise Unconfirmed(f"the unsealed copy of {ref.cid} cannot be checked: {error}") from error
         raise Unconfirmed(f"the unsealed copy of {ref.cid} is here but its bytes do not give that CID")
 
     async def _read(self, ref: CidInput, look: Callable[[Path], _T]) -> _T:
-        whole = await self._whole(ref)
-        if whole is None:
+        copy = await self._unchecked(ref)
+        if copy is None:
             raise StorageError(f"no unsealed copy of {ref.cid} is here")
         with _said_of(ref):
-            return await self._offload(look, whole.joinpath(*_parts(ref)[1]))
+            return await self._offload(look, copy.named)
 
 
 @contextmanager
@@ -157,14 +172,6 @@ def _said_of(ref: CidInput) -> Iterator[None]:
         yield
     except StorageError as error:
         raise StorageError(f"the unsealed copy of {ref.cid} {error}") from error
-
-
-def _parts(ref: CidInput) -> tuple[str, tuple[str, ...]]:
-    """The CID, and the names below it, as IPFS reads them (``ipfs.paths``). Raises StorageError."""
-    name, *below = ref.cid.removeprefix("/ipfs/").removeprefix("ipfs://").removesuffix("/").split("/")
-    if not {"", ".", ".."}.isdisjoint(below):
-        raise StorageError(f"{ref.cid!r} is no path below a CID")
-    return name, tuple(below)
 
 
 def _found(path: Path, below: tuple[str, ...], never: tuple[Path, ...]) -> Path | None:

@@ -24,7 +24,7 @@ from node.storage.cache import InputCache
 from node.storage.ipfs import reader
 from node.storage.ipfs.base import Blocks
 from node.storage.ipfs.cid import Cid
-from node.storage.ipfs.paths import parse_path
+from node.storage.ipfs.paths import path_in
 from node.storage.ipfs.several import Several
 
 _KNOWN_MAX = 1_024
@@ -50,7 +50,7 @@ class Ipfs:
 
     async def has(self, ref: CidInput) -> bool:
         """See Storage: its root is here or can be got; nobody knows of the rest before it comes."""
-        root, _ = _parsed(ref)
+        root, _ = path_in(ref)
         known = self._known.get(ref.cid)
         if root.inlined is not None or (known is not None and self._cache.has(_key(known.cid))):
             return True
@@ -88,7 +88,7 @@ class Ipfs:
         known = self._known.get(ref.cid)
         if known is None:
             with _deadline(ref, limits.IPFS_LOOK_UP_S):
-                known = self._known[ref.cid] = await self._look_up(*_parsed(ref))
+                known = self._known[ref.cid] = await self._look_up(*path_in(ref))
             if len(self._known) > _KNOWN_MAX:
                 self._known.popitem(last=False)
         self._known.move_to_end(ref.cid)
@@ -98,13 +98,6 @@ class Ipfs:
         async with self._blocks.session(root) as session:
             cid = await reader.resolved(session, root, names, self._offload)
             return _Known(cid, await reader.size_of(session, cid, self._offload))
-
-
-def _parsed(ref: CidInput) -> tuple[Cid, Sequence[str]]:
-    try:
-        return parse_path(ref.cid)
-    except ValueError as error:
-        raise StorageError(str(error)) from error
 
 
 def _key(cid: Cid) -> str:
