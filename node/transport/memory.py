@@ -22,7 +22,7 @@ from node import limits
 from node.errors import PeerGone
 from node.messages import BlobRequest, Message, decode, encode
 from node.model import PeerId
-from node.transport.address import Address, parse
+from node.transport.address import Address
 from node.transport.base import Blob, Receiver
 from node.transport.memory_blobs import fetched
 from node.transport.memory_protocols import MemoryProtocols
@@ -293,13 +293,8 @@ class MemoryTransport(MemoryProtocols):
 
     async def dial(self, address: str) -> PeerId:
         """See Transport."""
-        try:
-            target = parse(address)
-        except ValueError as error:
-            raise PeerGone(str(error)) from error
         await trio.lowlevel.checkpoint()
-        if target.peer == self.local_id:
-            raise PeerGone("this address is our own")
+        target = self.target(address)
         if not self._joined(target.peer):
             await self._connect(target)
         return target.peer

@@ -79,13 +79,8 @@ class MemoryProtocols:
 
     async def connect(self, address: str) -> PeerId:
         """See Protocols."""
-        try:
-            target = parse(address)
-        except ValueError as error:
-            raise PeerGone(str(error)) from error
         await trio.lowlevel.checkpoint()
-        if target.peer == self.local_id:
-            raise PeerGone("this address is our own")
+        target = self.target(address)
         if self._neighbours.get(target.peer) is None:
             await self.network.travel(self.local_id, target)
             if self.network.connection(self.local_id, target.peer) is None:
@@ -96,6 +91,16 @@ class MemoryProtocols:
     async def keep(self, address: str) -> None:
         """See Protocols."""
         await stay(self.connect, self._neighbours, address)
+
+    def target(self, address: str) -> Address:
+        """Whom to dial. Raises PeerGone for what is no address, and for our own."""
+        try:
+            target = parse(address)
+        except ValueError as error:
+            raise PeerGone(str(error)) from error
+        if target.peer == self.local_id:
+            raise PeerGone("this address is our own")
+        return target
 
     def ask(self, connection: Connection, peer: PeerId, protocol: str, stream: MemoryStream) -> None:
         """A neighbour has opened a stream."""
