@@ -21,7 +21,7 @@ SHA2_256, IDENTITY = 0x12, 0x00
 IDENTITY_BYTES_MAX = 128  # as in Kubo: more belongs in a block
 CHARS_MAX = 512  # more than any CID that we take has
 
-_SHA2_256_HEAD = bytes((SHA2_256, 32))
+SHA2_256_HEAD = bytes((SHA2_256, 32))  # What a sha2-256 multihash begins with.
 _CODECS = {
     0x51: "cbor", 0x71: "dag-cbor", 0x72: "libp2p-key", 0x78: "git-raw", 0x0129: "dag-json", 0x0200: "json",
     0x0202: "car", 0xF101: "fil-commitment-unsealed", 0xF102: "fil-commitment-sealed",
@@ -61,7 +61,7 @@ class Cid(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
     @staticmethod
     def from_prefix(raw: bytes) -> tuple[Cid, int]:
         """From the binary form that these bytes begin with, and where it ends. Raises ValueError."""
-        if raw.startswith(_SHA2_256_HEAD):
+        if raw.startswith(SHA2_256_HEAD):
             return Cid(0, DAG_PB, _digest(raw, 0, 34)), 34
         version, at = varint.decode(raw, 0)
         if version != 1:
@@ -81,7 +81,7 @@ class Cid(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
     def of_digest(sha256: bytes, codec: int, version: int = 1) -> Cid:
         """The same from the 32 bytes of the sha2-256."""
         assert version == 1 or codec == DAG_PB
-        return Cid(version, codec, _SHA2_256_HEAD + sha256)
+        return Cid(version, codec, SHA2_256_HEAD + sha256)
 
     def matches(self, block: bytes) -> bool:
         """Whether this names that block."""
@@ -115,7 +115,7 @@ def _parsed(text: str) -> Cid:
             raise ValueError(f"it begins with Qm and has {len(text)} characters, not 46")
         return Cid.from_bytes(base58.b58decode(text))
     raw = _from_multibase(text[0], text[1:])
-    if raw.startswith(_SHA2_256_HEAD):
+    if raw.startswith(SHA2_256_HEAD):
         raise ValueError("a CID of version 0 has no base prefix")
     return Cid.from_bytes(raw)
 

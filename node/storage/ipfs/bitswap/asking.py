@@ -19,7 +19,7 @@ from node.model import PeerId
 from node.storage.ipfs.bitswap.blame import Blame
 from node.storage.ipfs.bitswap.neighbour import Neighbour
 from node.storage.ipfs.bitswap.wire import Block, Message, Want, can_be_asked_for, multihash_of
-from node.storage.ipfs.cid import Cid
+from node.storage.ipfs.cid import SHA2_256_HEAD, Cid
 
 WANTS_PER_MESSAGE = 512
 PATIENCE_S = 5.0  # Who sends nothing of what it was asked for this long is passed over.
@@ -30,7 +30,6 @@ REPEAT_S = 10.0  # and when everybody says that they do not have a block, everyb
 FAILURES_MAX = 3  # Who lets us down so often without a block between is no holder any more.
 GREETED_WITH_MAX = 64  # Wants that a newcomer is asked about at once.
 _GONE_MAX = 1_024  # Who went longest ago is a stranger when it comes back.
-_SHA2_256 = b"\x12\x20"
 
 
 @dataclass(eq=False, slots=True)
@@ -202,7 +201,7 @@ class Asking:
         if not can_be_asked_for(block):
             self._blame(peer, None, now)
             return None
-        multihash = _SHA2_256 + hashlib.sha256(block.data).digest()
+        multihash = SHA2_256_HEAD + hashlib.sha256(block.data).digest()
         want = self._wants.get(multihash)
         if want is None:
             self._blame(peer, multihash, now)

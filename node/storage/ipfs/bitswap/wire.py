@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from node import limits, varint
 from node.errors import MalformedMessage
+from node.storage.ipfs.cid import SHA2_256_HEAD
 
 V120: Final = "/ipfs/bitswap/1.2.0"
 V110: Final = "/ipfs/bitswap/1.1.0"
@@ -23,7 +24,6 @@ PROTOCOLS: Final = (V120, V110, V100, UNVERSIONED)
 
 PART_BYTES: Final = 64  # What a want, a presence, or a block besides its data takes of a message, and a little more.
 
-_SHA2_256 = b"\x12\x20"
 _LENGTH_BYTES_MAX = 4  # what a length up to the limit takes
 _VARINT, _BYTES = 0, 2
 _KINDS = {_VARINT: 0, 1: 8, _BYTES: 0, 5: 4}  # wire types, and the bytes of those of fixed size
@@ -168,14 +168,14 @@ def idle_bytes(body: bytes, message: Message) -> int:
 def multihash_of(cid: bytes) -> bytes | None:
     """The sha2-256 multihash in a binary CID of any codec; None for every other kind of CID."""
     tail = cid[-34:]
-    if len(tail) < 34 or not tail.startswith(_SHA2_256):
+    if len(tail) < 34 or not tail.startswith(SHA2_256_HEAD):
         return None
     return tail if len(cid) == 34 or cid[0] == 1 else None
 
 
 def can_be_asked_for(block: Block) -> bool:
     """Whether this can be a block of ours, by its size and by the hash that its prefix names."""
-    return len(block.data) <= limits.BLOCK_BYTES_MAX and (not block.prefix or block.prefix.endswith(_SHA2_256))
+    return len(block.data) <= limits.BLOCK_BYTES_MAX and (not block.prefix or block.prefix.endswith(SHA2_256_HEAD))
 
 
 def _decoded(body: bytes) -> Message:
