@@ -36,7 +36,6 @@ from node.storage.ipfs.paths import split_path
 _GO_FIELD = re.compile(r"\{\{-?\s*\.(\w+)\s*-?\}\}")
 _SAMPLE = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
 _FLAG = "--filecoin-unsealed-path"
-_NEVER = tuple(map(Path, ("/proc", "/sys", "/dev")))  # What no copy is; ``/`` and the data folder are refused too.
 # What an expression can raise over a name that its author did not think of, as in ``cid.index("-")``.
 _OF_TEMPLATES = (jinja2.TemplateError, ValueError, TypeError, LookupError, ArithmeticError)
 
@@ -76,7 +75,7 @@ class FilecoinUnsealed:
         self._prefix = _fixed_prefix(template)
         self._offload = offload
         self._check = Check(Confirmed(None, offload)) if check is None else check
-        self._never = _NEVER if private is None else (*_NEVER, _real(private))
+        self._never = tree.NEVER if private is None else (*tree.NEVER, _real(private))
         real = _real(self.folder)
         if any(real.is_relative_to(place) for place in self._never):
             raise BadTemplate(f"{_FLAG} {template!r}: keep copies elsewhere, {self.folder} is no place for data")

@@ -3,7 +3,7 @@
 Lives here: one request with a deadline for each of its steps, a limit on its body, verified TLS, and an address that
 the caller may have chosen. Nothing is followed (an answer that redirects is an answer), nothing is unpacked, no
 proxy, no password file and no cookie is used. Does not live here: which addresses may be asked
-(``node.storage.url``), what a body means, the deadline of the whole (whoever calls knows why).
+(``node.storage.reach``), what a body means, the deadline of the whole (whoever calls knows why).
 """
 
 from __future__ import annotations

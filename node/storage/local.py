@@ -22,7 +22,6 @@ from node.storage import tree
 from node.storage.base import Entry, Prepared
 
 _FLAG = "--local-input"
-_NEVER = tuple(map(Path, ("/proc", "/sys", "/dev")))
 
 _T = TypeVar("_T")
 
@@ -41,7 +40,7 @@ class LocalFiles:
     name = "local"
 
     def __init__(self, folders: Sequence[Path], private: Path, offload: Offload) -> None:
-        self._never = (*_NEVER, private.resolve())
+        self._never = (*tree.NEVER, private.resolve())
         self._roots = tuple(_root(folder, self._never) for folder in folders)
         self._offload = offload
 

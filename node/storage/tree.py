@@ -20,6 +20,8 @@ from node import limits
 from node.errors import StorageError
 from node.storage.base import Entry
 
+NEVER = tuple(map(Path, ("/proc", "/sys", "/dev")))  # No data of jobs lies there.
+
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 _CHANGED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # What was there a moment ago, as a folder, is not.
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
