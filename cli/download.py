@@ -29,9 +29,8 @@ from node.api.views import FileView, JobView, ManifestView
 from node.errors import BadResult
 from node.model import PeerId
 from node.receipt.check import Broken, check
-from node.receipt.files import Manifests, whole_manifest
-from node.receipt.layout import split
-from node.verifier.manifest import PREFIX, Manifest, check_sizes, parse
+from node.receipt.files import Manifests, parted
+from node.verifier.manifest import check_sizes
 
 BYTES_MAX = 2**62
 
@@ -106,13 +105,11 @@ def download(
 def _checked(job: JobView, view: ManifestView) -> tuple[Manifests, int]:
     """The files of each shard, with harmless names and the hash that the job ended with; and all their bytes."""
     try:
-        lines = split(((file.name, file.sha256) for file in view.files), job.shards)
-        manifests = {shard: parse(Manifest(tuple(of_shard)).render()) for shard, of_shard in lines.items()}
-        whole = whole_manifest(manifests, job.shards)
+        manifests, whole = parted(((file.name, file.sha256) for file in view.files), job.shards)
         total = check_sizes(whole, [file.size for file in view.files], bytes_max=BYTES_MAX)
-    except (BadResult, UnicodeEncodeError, ValueError) as error:
+    except BadResult as error:
         raise BrokenAnswer(f"the node's list of results must not be used: {error}", "tell its operator") from error
-    if [line.name for line in whole.lines] != [f"{PREFIX}/{file.name}" for file in view.files]:
+    if [line.path for line in whole.lines] != [file.name for file in view.files]:
         raise BrokenAnswer("the node's list of results must not be used: it has names that are none")
     if job.results is None or not whole.h1() == view.hash == job.results.hash:
         said = job.results.hash if job.results else "no results"

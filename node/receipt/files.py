@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from node import limits
@@ -18,7 +18,7 @@ from node.receipt.broken import BrokenError, require
 from node.receipt.layout import COMBINED, PER_SHARD, STREAMS, combined, folder_of, split
 from node.receipt.statement import InTotoStatement, subjects_of
 from node.verifier.dirhash import hash_tree
-from node.verifier.manifest import PREFIX, Line, Manifest, parse
+from node.verifier.manifest import PREFIX, Line, Manifest, manifest_of, parse
 
 Manifests = Mapping[int, Manifest]  # by number of the shard; of those of which something is kept
 
@@ -28,14 +28,10 @@ _OUT_OF_ORDER = "the list of result files is not in order"
 def manifests_of(statement: InTotoStatement) -> Manifests:
     """The subjects as the manifests that won. Raises BrokenError."""
     predicate, shards = statement.predicate, len(statement.predicate.shards)
-    names = [subject.name for subject in statement.subject]
     try:
-        found = split(((item.name, item.digest.sha256) for item in statement.subject), shards)
-        manifests = {shard: parse(Manifest(tuple(lines)).render()) for shard, lines in sorted(found.items())}
-        whole = whole_manifest(manifests, shards)
-    except (BadResult, UnicodeEncodeError, ValueError) as error:
+        manifests, whole = parted(((item.name, item.digest.sha256) for item in statement.subject), shards)
+    except BadResult as error:
         raise BrokenError(f"{_OUT_OF_ORDER}: {error}") from error
-    require([line.name.removeprefix(f"{PREFIX}/") for line in whole.lines] == names, _OUT_OF_ORDER)
     require(subjects_of(whole) == statement.subject, _OUT_OF_ORDER)
     for shard in predicate.shards:
         h1 = manifests[shard.shard].h1() if shard.shard in manifests else None
@@ -45,14 +41,26 @@ def manifests_of(statement: InTotoStatement) -> Manifests:
     return manifests
 
 
+def parted(files: Iterable[tuple[str, str]], shards: int) -> tuple[Manifests, Manifest]:
+    """(name, sha256) of all result files, to the manifest of each shard, its names harmless, and the whole one.
+
+    Raises BadResult. That the files came in the order of the whole one is for the caller to compare.
+    """
+    try:
+        lines = split(files, shards)
+        manifests = {shard: parse(Manifest(tuple(own)).render()) for shard, own in sorted(lines.items())}
+    except ValueError as error:
+        raise BadResult(str(error)) from error
+    return manifests, whole_manifest(manifests, shards)
+
+
 def whole_manifest(manifests: Manifests, shards: int) -> Manifest:
     """All files as they lie in the results, in one list."""
-    lines = [
-        Line(line.sha256, f"{PREFIX}/{folder_of(shard, shards)}{line.name.removeprefix(f'{PREFIX}/')}")
+    return manifest_of(
+        Line(line.sha256, f"{PREFIX}/{folder_of(shard, shards)}{line.path}")
         for shard, manifest in manifests.items()
         for line in manifest.lines
-    ]
-    return Manifest(tuple(sorted(lines, key=lambda line: line.name)))
+    )
 
 
 def check_files(manifests: Manifests, shards: int, results: Path) -> None:
@@ -112,7 +120,7 @@ def _check_tree(manifest: Manifest, folder: Path, shown: str, files_max: int = l
     found = hash_tree(folder, files_max=files_max, bytes_max=2**62).manifest
     there = {line.name: line.sha256 for line in found.lines}
     for line in manifest.lines:
-        name = shown + line.name.removeprefix(f"{PREFIX}/")
+        name = shown + line.path
         require(line.name in there, f"the result file {name!r} is missing")
         require(there.pop(line.name) == line.sha256, f"the result file {name!r} is not the one that won")
     for extra in there:

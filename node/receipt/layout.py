@@ -56,7 +56,7 @@ def combined(manifests: Mapping[int, Manifest]) -> Combined:
     differing = 0
     for shard in sorted(manifests):
         for line in manifests[shard].lines:
-            name = line.name.removeprefix(f"{PREFIX}/")
+            name = line.path
             if name in STREAMS or name == EXIT_CODE:
                 continue
             above = _above(name)

@@ -22,7 +22,7 @@ from node import limits
 from node.journal.records import Answer, ExecutionRecord, JobRecord, ShardRecord, VerdictRecord
 from node.model import Draw, Hex32, Hex64, JobSpec, PeerId, PeerName, Plan, Reason
 from node.spec import paths_sha256
-from node.verifier.manifest import PREFIX, Manifest
+from node.verifier.manifest import Manifest
 from node.verifier.proposal import H1, SignedProposal
 from node.verifier.vote import resolved
 
@@ -183,9 +183,7 @@ def rule_of(spec: JobSpec) -> Rule:
 
 def subjects_of(manifest: Manifest) -> tuple[Subject, ...]:
     """One subject for each line, without the prefix, in the order of the manifest."""
-    return tuple(
-        Subject(name=line.name.removeprefix(f"{PREFIX}/"), digest=Digest(sha256=line.sha256)) for line in manifest.lines
-    )
+    return tuple(Subject(name=line.path, digest=Digest(sha256=line.sha256)) for line in manifest.lines)
 
 
 def _time(seconds: float) -> str:

@@ -27,7 +27,7 @@ from node.messages import FileWanted, HandOver, ManifestWanted, NoResults, Resul
 from node.model import RESULT_NAMES, DirHash, ExecutionId, PeerId, VaultPublisher
 from node.publisher.base import Publishers, below
 from node.requester.ends import exit_code_of
-from node.requester.incoming import Collected, Incoming, local_name, weighed
+from node.requester.incoming import Collected, Incoming, weighed
 from node.requester.life import Fetch
 from node.requester.read_back import read_back
 from node.transport.base import Transport
@@ -220,7 +220,7 @@ def check_manifest(manifest: Manifest, sizes: tuple[int, ...], *, won: DirHash, 
     check_sizes(manifest, sizes, bytes_max=record.spec.resources.disk_bytes)
     outputs = {output.name for output in record.spec.outputs}
     for line in manifest.lines:
-        name, slash, _ = local_name(line).partition("/")
+        name, slash, _ = line.path.partition("/")
         if name not in (outputs if slash else RESULT_NAMES):
             raise BadResult(f"{line.name} belongs to no output of the job")
 

@@ -107,7 +107,7 @@ class Incoming:
 
     def name(self, line: Line) -> str:
         """A file's name in the vault."""
-        return self.part + local_name(line)
+        return self.part + line.path
 
     def next_file(self) -> None:
         """The current file is whole."""
@@ -117,11 +117,6 @@ class Incoming:
     def restart_file(self) -> None:
         """The current file begins anew."""
         self.offset, self.digest = 0, hashlib.sha256()
-
-
-def local_name(line: Line) -> str:
-    """The name without the prefix that all names in a manifest have."""
-    return line.name.partition("/")[2]
 
 
 def weighed(manifest: Manifest, part: str) -> Weight:
@@ -134,7 +129,7 @@ def weighed(manifest: Manifest, part: str) -> Weight:
     folders: set[str] = set()
     size = 0
     for line in manifest.lines:
-        name = _filed_name(line, part)
+        name = f"{PREFIX}/{part}{line.path}"
         problem = name_problem(name)
         if problem is not None:
             raise NoRoom(f"a result file cannot be filed below {part}: {problem}")
@@ -144,7 +139,3 @@ def weighed(manifest: Manifest, part: str) -> Weight:
             folders.add(above)
             above = above.rpartition("/")[0]
     return Weight(len(manifest.lines), len(folders), size)
-
-
-def _filed_name(line: Line, part: str) -> str:
-    return f"{PREFIX}/{part}{local_name(line)}"

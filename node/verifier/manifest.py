@@ -39,6 +39,11 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     sha256: Sha256
     name: str
 
+    @property
+    def path(self) -> str:
+        """Where it lies in the folder of results: the name without ``results/`` in front."""
+        return self.name.removeprefix(f"{PREFIX}/")
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
