@@ -1,13 +1,15 @@
 """The storage boundary: what every source of inputs promises.
 
-Lives here: the interface and what passes through it. Does not live here: which driver serves which kind of input
-(``node.storage.sources``), where fetched inputs are kept (``node.storage.cache``).
+Lives here: the interface and what passes through it; what a list of files is as a tree. Does not live here: which
+driver serves which kind of input (``node.storage.sources``), where fetched inputs are kept (``node.storage.cache``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -70,3 +72,15 @@ class Storage(Protocol[Ref]):
 
         Raises StorageError (it cannot be had), NoRoom (it cannot be kept).
         """
+
+
+def folders_above(paths: Iterable[str]) -> set[str]:
+    """Every folder on the way to one of these paths; the root, ``""``, is not among them."""
+    return {path[:at] for path in paths for at, character in enumerate(path) if character == "/"}
+
+
+def entries_of(sizes: Mapping[str, int]) -> tuple[Entry, ...]:
+    """As ``Storage.list`` has it: a folder of files of these paths and sizes, and every folder on the way to them."""
+    files = (Entry(path, size, is_folder=False) for path, size in sizes.items())
+    folders = (Entry(path, 0, is_folder=True) for path in {"", *folders_above(sizes)})
+    return tuple(sorted([*files, *folders], key=attrgetter("path")))

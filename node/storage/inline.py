@@ -18,7 +18,7 @@ from node.ambient import Offload
 from node.errors import InvalidSpec, StorageError
 from node.model import InlineFile, InlineInput, PeerId, Sha256
 from node.spec_data import check_inputs
-from node.storage.base import Entry, Prepared
+from node.storage.base import Entry, Prepared, entries_of
 from node.storage.cache import InputCache
 
 
@@ -55,9 +55,7 @@ class InlineFiles:
     async def list(self, ref: InlineInput) -> tuple[Entry, ...]:
         """See Storage."""
         _need_sound(ref)
-        files = [Entry(name, _bytes_of(file), is_folder=False) for name, file in ref.files.items()]
-        above = {name[:at] for name in ref.files for at, character in enumerate(name) if character == "/"}
-        return tuple(sorted([*files, *(Entry(path, 0, is_folder=True) for path in {"", *above})], key=_path))
+        return entries_of({name: _bytes_of(file) for name, file in ref.files.items()})
 
     @asynccontextmanager
     async def prepared(self, ref: InlineInput, origin: PeerId) -> AsyncIterator[Prepared]:
@@ -107,10 +105,6 @@ def _key(ref: InlineInput) -> str:
 
 def _hash_of(file: InlineFile) -> str:
     return file.sha256 if file.content is None and file.sha256 else hashlib.sha256(file.content or b"").hexdigest()
-
-
-def _path(entry: Entry) -> str:
-    return entry.path
 
 
 def _written(path: Path, contents: Mapping[str, bytes]) -> None:

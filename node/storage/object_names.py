@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from node import limits
 from node.errors import OperatorError, StorageError
 from node.model import cut
-from node.storage.base import Entry
+from node.storage.base import Entry, entries_of, folders_above
 
 _URL = re.compile(r"(s3|az)://([A-Za-z0-9][A-Za-z0-9._-]{0,254})(?:/(.*))?", re.DOTALL)
 
@@ -68,17 +68,14 @@ class Listing:
     @property
     def folders(self) -> tuple[str, ...]:
         """Every folder by its path, each after the one that it is in; the root, ``""``, is not among them."""
-        found = {path[:at] for path, _ in self.objects for at, character in enumerate(path) if character == "/"}
-        return tuple(sorted(found))
+        return tuple(sorted(folders_above(path for path, _ in self.objects)))
 
     @property
     def entries(self) -> tuple[Entry, ...]:
         """As ``Storage.list`` has them."""
-        files = [Entry(path, stored.size, is_folder=False) for path, stored in self.objects]
         if self.is_object:
-            return tuple(files)
-        folders = [Entry(path, 0, is_folder=True) for path in ("", *self.folders)]
-        return tuple(sorted(folders + files, key=lambda entry: entry.path))
+            return (Entry("", self.size, is_folder=False),)
+        return entries_of({path: stored.size for path, stored in self.objects})
 
 
 def parsed(url: str) -> ObjectName:
