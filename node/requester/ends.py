@@ -98,10 +98,22 @@ def end_of_all(state: Working, shards: int) -> Ended:
         assert failed.failure is not None
         reason = _of_shards(failed, "failed", state.tally, shards)
         failure = Failure(code=failed.failure.code, reason=reason)
-        return _ended(state, "failed", failure=failure, reason=reason)
+        return ended_as(state, "failed", failure=failure, reason=reason)
     if not_verified is not None:
-        return _ended(state, "not_verified", reason=_of_shards(not_verified, "not_verified", state.tally, shards))
-    return _ended(state, "completed")
+        return ended_as(state, "not_verified", reason=_of_shards(not_verified, "not_verified", state.tally, shards))
+    return ended_as(state, "completed")
+
+
+def ended_as(state: Working, end: str, failure: Failure | None = None, reason: str = "") -> Ended:
+    """How the job ends, with what it knows by now."""
+    return Ended(
+        state=end,  # type: ignore[arg-type]
+        answers=state.answers,
+        tally=state.tally,
+        draw=state.draw,
+        failure=failure,
+        reason=reason,
+    )
 
 
 def totals(tally: Tally) -> str:
@@ -121,17 +133,6 @@ def all_over(tally: Tally, state: str) -> Tally:
     left = tally.waiting + tally.running + tally.handing_over
     changes = {"waiting": 0, "running": 0, "handing_over": 0, state: getattr(tally, state) + left}
     return msgspec.structs.replace(tally, **changes)
-
-
-def _ended(state: Working, end: str, failure: Failure | None = None, reason: str = "") -> Ended:
-    return Ended(
-        state=end,  # type: ignore[arg-type]
-        answers=state.answers,
-        tally=state.tally,
-        draw=state.draw,
-        failure=failure,
-        reason=reason,
-    )
 
 
 def _of_shards(first: Trouble, state: str, tally: Tally, shards: int) -> str:

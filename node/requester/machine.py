@@ -19,7 +19,7 @@ from dataclasses import replace
 from node import limits
 from node.journal.records import Answer, Failure, Tally
 from node.model import Deal, JobSpec
-from node.requester.ends import all_over, end_of_all, moved, too_few, totals
+from node.requester.ends import all_over, end_of_all, ended_as, moved, too_few, totals
 from node.requester.life import (
     Answered,
     Bidding,
@@ -137,15 +137,8 @@ def _moved(state: Working, event: Moved, shards: int) -> Step:
 
 
 def _stopped(state: Working, event: Stopped, end: str, reason: str) -> Step:
-    ended = Ended(
-        state=end,  # type: ignore[arg-type]
-        answers=state.answers,
-        tally=all_over(state.tally, end),
-        draw=state.draw,
-        failure=event.failure,
-        reason=reason,
-    )
-    after, effects = _filed_first(ended)
+    stopped = replace(state, tally=all_over(state.tally, end))
+    after, effects = _filed_first(ended_as(stopped, end, failure=event.failure, reason=reason))
     return after, (Stop(event), *effects)
 
 
