@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cli.outcome import ENDED, TROUBLED, counted, only_shard, outcome_of, reason_of, votes_of
+from cli.outcome import ENDED, TROUBLED, agreed_of, counted, only_shard, outcome_of, reason_of, votes_of
 from cli.output import short_peer
 from cli.quantities import shown_size
 from node.api.views import ExecutionView, JobView, ShardView
@@ -115,8 +115,9 @@ def _summary(job: JobView) -> Iterator[str]:
 
 def _in_a_line(shard: ShardView) -> str:
     verdict, results = shard.verdict, shard.results
-    agreed = next((len(group.peers) for group in verdict.groups if group.hash == verdict.hash), 0) if verdict else 0
-    words = [f"{agreed} of {len(shard.executions)} agree" if verdict and verdict.kind == "verified" else ""]
+    words = []
+    if verdict is not None and verdict.kind == "verified":
+        words.append(f"{agreed_of(verdict)} of {len(shard.executions)} agree")
     if results is not None:
         words.append(f"{results.files} files, {shown_size(results.bytes)}, from {short_peer(results.peer)}")
         words.append(f"exit code {results.exit_code}" if results.exit_code else "")
@@ -126,12 +127,16 @@ def _in_a_line(shard: ShardView) -> str:
 
 def _trouble(job: JobView, shard: ShardView) -> Iterator[str]:
     yield f"shard {shard.shard}: {reason_of(shard)}"
-    yield from list(_executions(job, shard))[1:]
+    yield from _runs(job, shard)
 
 
 def _executions(job: JobView, shard: ShardView) -> Iterator[str]:
     if shard.executions:
         yield "executions"
+    yield from _runs(job, shard)
+
+
+def _runs(job: JobView, shard: ShardView) -> Iterator[str]:
     for run in shard.executions:
         yield f"  {short_peer(run.peer)}  {run.state:<9} {_what(run)}".rstrip()
         yield f"              {run.execution}"

@@ -59,6 +59,11 @@ def votes_of(verdict: VerdictView) -> int:
     return sum(len(group.peers) for group in verdict.groups)
 
 
+def agreed_of(verdict: VerdictView) -> int:
+    """How many of them were for what won."""
+    return next((len(group.peers) for group in verdict.groups if group.hash == verdict.hash), 0)
+
+
 def only_shard(job: JobView) -> ShardView | None:
     """The shard of a job that has one, once something is known of it."""
     return job.details[0] if job.shards == 1 and job.details else None
@@ -98,8 +103,7 @@ def _agreement(job: JobView) -> str:
     verdict = None if shard is None else shard.verdict
     if shard is None or verdict is None:
         return f"{job.tally.completed} of {job.shards} shards, each by a vote of its own"
-    agreed = next((len(group.peers) for group in verdict.groups if group.hash == verdict.hash), 0)
-    return f"{agreed} of {len(shard.executions)} nodes agree on {verdict.hash}"
+    return f"{agreed_of(verdict)} of {len(shard.executions)} nodes agree on {verdict.hash}"
 
 
 def _reason(job: JobView, otherwise: str) -> str:
