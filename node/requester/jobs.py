@@ -1,4 +1,4 @@
-"""What the HTTP API may ask of the requester. ``node.requester.role`` keeps it; API tests use a fake."""
+"""What the HTTP API may ask of the requester. ``node.requester.desk`` answers it; API tests use a fake."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How inputs are cut into shards: which of their paths a pattern selects, and batches of those. Pure.
 
 Made once, when a job is submitted, and kept with it, so that nodes never disagree on it. Does not live here: what a
-pattern means (``node.glob``), who lists the inputs (``node.requester.desk``), what a node shows to a shard.
+pattern means (``node.glob``), who lists the inputs (``node.requester.drafting``), what a node shows to a shard.
 """
 
 from __future__ import annotations
