@@ -6,8 +6,9 @@ On ``/quorate/control/1`` the first body each way is an ``Opening``, every other
 On ``/quorate/blob/1`` the reader sends one request; the answer is one header and, unless it is a refusal, chunks and an
 empty body as the end marker.
 
-Lives here: framing and its limits.
-Does not live here: numbering and resending (``session``), messages (``node.messages``).
+Lives here: how lengths are written, and what bodies mean.
+Does not live here: cutting a stream (``node.framing``), numbering and resending (``session``), messages
+(``node.messages``).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import msgspec
 
 from node import limits
 from node.errors import MalformedMessage
+from node.framing import Framing
 from node.messages import Hello, Size
 
 CONTROL: Final = "/quorate/control/1"
@@ -75,42 +77,11 @@ class Frame:
     payload: bytes
 
 
-class Bodies:
-    """Bodies out of a stream that comes in pieces of any size.
-
-    ``bytes_max`` may be changed between bodies. A longer one raises MalformedMessage before any of it is kept.
-    """
+class Bodies(Framing):
+    """Bodies out of a stream."""
 
     def __init__(self, bytes_max: int) -> None:
-        self.bytes_max = bytes_max
-        self._buffer = bytearray()
-        self._start = 0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is left over."""
-        return self._start == len(self._buffer)
-
-    def feed(self, data: bytes) -> None:
-        """More of the stream."""
-        if self._start:
-            del self._buffer[: self._start]
-            self._start = 0
-        self._buffer += data
-
-    def next(self) -> bytes | None:
-        """The next body, or None when it is not complete yet."""
-        begin = self._start + _LENGTH.size
-        if len(self._buffer) < begin:
-            return None
-        (length,) = _LENGTH.unpack_from(self._buffer, self._start)
-        if length > self.bytes_max:
-            raise MalformedMessage(f"a body of {length} bytes, at most {self.bytes_max} may come")
-        if len(self._buffer) < begin + length:
-            return None
-        self._start = begin + length
-        with memoryview(self._buffer) as view:
-            return bytes(view[begin : self._start])
+        super().__init__(bytes_max, _read_length)
 
 
 def prefixed(body: bytes) -> bytes:
@@ -152,6 +123,13 @@ def encode_header(header: BlobHeader) -> bytes:
 def decode_header(body: bytes) -> BlobHeader:
     """A body as the header of a blob's answer. Raises MalformedMessage."""
     return _decoded(_HEADERS, body)
+
+
+def _read_length(buffer: bytearray, at: int) -> tuple[int, int]:
+    if len(buffer) - at < _LENGTH.size:
+        return 0, 0
+    (length,) = _LENGTH.unpack_from(buffer, at)
+    return length, _LENGTH.size
 
 
 def _decoded(decoder: msgspec.msgpack.Decoder[_T], body: bytes) -> _T:

@@ -3,7 +3,8 @@
 Written by hand: the protobuf library copies every block once more, and would build all of what a hostile message holds
 before anybody could count it. CIDs stay bytes here, because peers may well ask for kinds that we do not have.
 
-Lives here: the codec and what bounds a message. Does not live here: who wants what (``asking``, ``answering``).
+Lives here: the codec and what bounds a message. Does not live here: cutting a stream (``node.framing``), who wants what
+(``asking``, ``answering``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final, NamedTuple
 
 from node import limits, varint
 from node.errors import MalformedMessage
+from node.framing import Framing
 from node.storage.ipfs.cid import SHA2_256_HEAD
 
 V120: Final = "/ipfs/bitswap/1.2.0"
@@ -71,58 +73,11 @@ class Message:
     pending_bytes: int = 0
 
 
-class Frames:
-    """Bodies of messages out of a stream that comes in pieces of any size.
-
-    ``bytes_max`` may be changed between bodies. A longer one raises MalformedMessage before any of it is kept.
-    """
+class Frames(Framing):
+    """Bodies of messages out of a stream."""
 
     def __init__(self, bytes_max: int) -> None:
-        self.bytes_max = bytes_max
-        self._buffer = bytearray()
-        self._start = 0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is left over."""
-        return self._start == len(self._buffer)
-
-    @property
-    def announced(self) -> int:
-        """Bytes of the body that is under way; 0 when that is not known. Raises MalformedMessage."""
-        length, _ = self._length()
-        return length
-
-    def feed(self, data: bytes) -> None:
-        """More of the stream."""
-        if self._start:
-            del self._buffer[: self._start]
-            self._start = 0
-        self._buffer += data
-
-    def next(self) -> bytes | None:
-        """The next body, or None when it is not complete yet. Raises MalformedMessage."""
-        length, begin = self._length()
-        if not begin or len(self._buffer) < begin + length:
-            return None
-        self._start = begin + length
-        with memoryview(self._buffer) as view:
-            return bytes(view[begin : self._start])
-
-    def _length(self) -> tuple[int, int]:
-        """The length of the body under way and where it begins; 0 and 0 when that is not known yet."""
-        head = bytes(self._buffer[self._start : self._start + _LENGTH_BYTES_MAX])
-        if not any(byte < 0x80 for byte in head):
-            if len(head) == _LENGTH_BYTES_MAX:
-                raise MalformedMessage("a length that does not end")
-            return 0, 0
-        try:
-            length, size = varint.decode(head, 0)
-        except ValueError as error:
-            raise MalformedMessage(str(error)) from error
-        if length > self.bytes_max:
-            raise MalformedMessage(f"a message of {length} bytes, at most {self.bytes_max} may come")
-        return length, self._start + size
+        super().__init__(bytes_max, _read_length)
 
 
 def encode(message: Message, protocol: str = V120) -> bytes:
@@ -176,6 +131,18 @@ def multihash_of(cid: bytes) -> bytes | None:
 def can_be_asked_for(block: Block) -> bool:
     """Whether this can be a block of ours, by its size and by the hash that its prefix names."""
     return len(block.data) <= limits.BLOCK_BYTES_MAX and (not block.prefix or block.prefix.endswith(SHA2_256_HEAD))
+
+
+def _read_length(buffer: bytearray, at: int) -> tuple[int, int]:
+    head = bytes(buffer[at : at + _LENGTH_BYTES_MAX])
+    if not any(byte < 0x80 for byte in head):
+        if len(head) == _LENGTH_BYTES_MAX:
+            raise MalformedMessage("a length that does not end")
+        return 0, 0
+    try:
+        return varint.decode(head, 0)
+    except ValueError as error:
+        raise MalformedMessage(str(error)) from error
 
 
 def _decoded(body: bytes) -> Message:
