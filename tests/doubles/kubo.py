@@ -18,9 +18,6 @@ from pathlib import Path
 
 from needs import Need
 
-SCRIPT = Path(__file__).parent.parent / "tools" / "kubo.sh"
-BUILD_S_MAX = 3600.0
-NO_GO = 3
 READY_S = 60.0
 ALONE = {
     "Routing": {"Type": "none"},
@@ -35,12 +32,9 @@ _READY = "Daemon is ready"
 
 def kubo_program() -> str:
     """Where ``ipfs`` is; the test that asks cannot run without it."""
-    made = subprocess.run([SCRIPT], stdout=subprocess.PIPE, text=True, timeout=BUILD_S_MAX, check=False)
-    if made.returncode == NO_GO:
-        Need().lacking("Kubo is built with Go: install Go 1.21 or later (https://go.dev/dl), or Kubo itself")
-    if made.returncode:
-        Need().lacking(f"Kubo could not be built, see above; try {SCRIPT}")
-    return made.stdout.strip()
+    return Need().built(
+        "kubo.sh", "Kubo is built with Go: install Go 1.21 or later (https://go.dev/dl), or Kubo itself"
+    )
 
 
 @dataclass

@@ -24,9 +24,6 @@ from urllib.request import Request, urlopen
 
 from needs import Need
 
-TOOLS = Path(__file__).parent.parent / "tools"
-BUILD_S_MAX = 3600.0
-MISSING = 3
 READY_S = 60.0
 
 # A test run that is killed ends nothing itself.
@@ -70,12 +67,12 @@ class ObjectServer:
 
 def s3_program() -> list[str]:
     """What to run; the test that asks cannot run without it."""
-    return [_script("versitygw.sh", "versitygw is built with Go: install Go 1.21 or later (https://go.dev/dl)")]
+    return [Need().built("versitygw.sh", "versitygw is built with Go: install Go 1.21 or later (https://go.dev/dl)")]
 
 
 def azure_program() -> list[str]:
     """What to run; the test that asks cannot run without it."""
-    return _script("azurite.sh", "Azurite comes from npm: install Node.js 20 or later, with npm").split(" ")
+    return Need().built("azurite.sh", "Azurite comes from npm: install Node.js 20 or later, with npm").split(" ")
 
 
 @contextmanager
@@ -118,15 +115,6 @@ def azure_server(program: Sequence[str], folder: Path) -> Iterator[ObjectServer]
             "AZURE_STORAGE_ACCOUNT_KEY": ACCOUNT_KEY,
         }
         yield ObjectServer("az", url, env, folder, process)
-
-
-def _script(name: str, how: str) -> str:
-    made = subprocess.run([TOOLS / name], stdout=subprocess.PIPE, text=True, timeout=BUILD_S_MAX, check=False)
-    if made.returncode == MISSING:
-        Need().lacking(how)
-    if made.returncode:
-        Need().lacking(f"{name} failed, see above; try {TOOLS / name}")
-    return made.stdout.strip()
 
 
 @contextmanager

@@ -14,21 +14,15 @@ from node.identity import pem_of
 from node.receipt.sign import make
 from node.receipt.statement import PREDICATE_TYPE
 
-SCRIPT = Path(__file__).parent.parent / "tools" / "cosign.sh"
-BUILD_S_MAX = 3600.0
-NO_GO = 3
 COMMAND = ["verify-blob-attestation", "--key", "key.pem", "--signature", "receipt.json", "--insecure-ignore-tlog"]
 NOWHERE = "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="module")
 def cosign() -> str:
-    made = subprocess.run([SCRIPT], stdout=subprocess.PIPE, text=True, timeout=BUILD_S_MAX, check=False)
-    if made.returncode == NO_GO:
-        Need().lacking("cosign is built with Go: install Go 1.21 or later (https://go.dev/dl), or cosign 2 itself")
-    if made.returncode:
-        Need().lacking(f"cosign could not be built, see above; try {SCRIPT}")
-    return made.stdout.strip()
+    return Need().built(
+        "cosign.sh", "cosign is built with Go: install Go 1.21 or later (https://go.dev/dl), or cosign 2 itself"
+    )
 
 
 @pytest.fixture
