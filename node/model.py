@@ -26,6 +26,9 @@ Hex64 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 PeerName = Annotated[str, msgspec.Meta(pattern=r"\A[1-9A-HJ-NP-Za-km-z]{40,64}\Z")]
 JobName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
 GuestPath = Annotated[str, msgspec.Meta(pattern=r"\A/[^\x00-\x1f]{1,511}\Z")]
+StoreUrl = Annotated[
+    str, msgspec.Meta(max_length=limits.URL_CHARS_MAX, pattern=r"\A(?:s3|az)://[^/\x00-\x20]+(?:/[^\x00-\x1f]*)?\Z")
+]
 Argument = Annotated[str, msgspec.Meta(max_length=limits.ARG_BYTES_MAX, pattern=r"\A[^\x00]*\Z")]
 Reason = Annotated[str, msgspec.Meta(max_length=4 * limits.REASON_CHARS_MAX)]
 
@@ -116,9 +119,7 @@ class LocalInput(_Document, frozen=True, kw_only=True, tag="local", tag_field="t
 class ObjectInput(_Document, frozen=True, kw_only=True, tag="object_store", tag_field="type"):
     """Objects of a store: ``s3://bucket/prefix`` or ``az://container/prefix``. Credentials are the node's own."""
 
-    url: Annotated[
-        str, msgspec.Meta(max_length=limits.URL_CHARS_MAX, pattern=r"\A(?:s3|az)://[^/\x00-\x20]+(?:/[^\x00-\x1f]*)?\Z")
-    ]
+    url: StoreUrl
     path: GuestPath
 
 
@@ -144,9 +145,7 @@ class IpfsPublisher(_Document, frozen=True, kw_only=True, tag="ipfs", tag_field=
 class ObjectPublisher(_Document, frozen=True, kw_only=True, tag="object_store", tag_field="type"):
     """A winner writes them below ``url`` with its own credentials, where its operator allows that."""
 
-    url: Annotated[
-        str, msgspec.Meta(max_length=limits.URL_CHARS_MAX, pattern=r"\A(?:s3|az)://[^/\x00-\x20]+(?:/[^\x00-\x1f]*)?\Z")
-    ]
+    url: StoreUrl
 
 
 class LocalPublisher(_Document, frozen=True, kw_only=True, tag="local", tag_field="type"):
