@@ -58,9 +58,7 @@ class Account:
 
     def bid_on(self, offer: Offer) -> None:
         """Remember an offer until it is over; the oldest ones that were not taken up make room for it, then others."""
-        to_fetch = self._to_fetch.get(JobId(offer.job), {})
-        self.forget(JobId(offer.job))
-        self.promise(JobId(offer.job), to_fetch)
+        self._drop(JobId(offer.job))
         self._bids[JobId(offer.job)] = offer
         self._offer_bytes += weight(offer.spec)
         while self._offer_bytes > limits.OFFER_BYTES_PER_REQUESTER and len(self._bids) + len(self._taken) > 1:
@@ -76,12 +74,8 @@ class Account:
 
     def forget(self, job: JobId) -> None:
         """The offer is over; what runs of it goes on."""
-        offer, taken = self._bids.pop(job, None), self._taken.pop(job, None)
+        self._drop(job)
         self._to_fetch.pop(job, None)
-        if taken is not None:
-            offer = taken.offer
-        if offer is not None:
-            self._offer_bytes -= weight(offer.spec)
 
     def leave(self) -> None:
         """Its session is over, and with it every offer."""
@@ -114,6 +108,13 @@ class Account:
         if not self._running[id(offer)]:
             del self._running[id(offer)]
             self.execution_bytes -= weight(offer.spec)
+
+    def _drop(self, job: JobId) -> None:
+        offer, taken = self._bids.pop(job, None), self._taken.pop(job, None)
+        if taken is not None:
+            offer = taken.offer
+        if offer is not None:
+            self._offer_bytes -= weight(offer.spec)
 
 
 def paths_weight(paths: Sequence[str] | None) -> int:
