@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import pytest
 import trio
 import trio.testing
+from doubles.trees import files_in
 
 from node.errors import ExecutionFailed
 from node.executor.base import Executor, RunLimits, Task
@@ -111,7 +112,7 @@ class ExecutorContract:
         program = Program(stdout=b"out\n", stderr=b"err\xff", files={"a": b"1", "b.csv": b"x,y\n"}, exit_code=3)
         assert self.outcome(tmp_path, program) == 3
         results = tmp_path / "results"
-        found = {str(path.relative_to(results)): path.read_bytes() for path in results.rglob("*") if path.is_file()}
+        found = files_in(results)
         assert found == {"stdout": b"out\n", "stderr": b"err\xff", "outputs/a": b"1", "outputs/b.csv": b"x,y\n"}
 
     def test_a_trap_is_a_failure_called_trap(self, tmp_path: Path) -> None:

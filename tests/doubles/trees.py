@@ -87,3 +87,8 @@ def planted(folder: Path, tree: Tree) -> Path:
             there.parent.mkdir(parents=True, exist_ok=True)
             there.write_bytes(content)
     return folder
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its path there."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

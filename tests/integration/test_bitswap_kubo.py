@@ -12,6 +12,7 @@ import trio
 from contract.transports import Recorder
 from doubles.kubo import Kubo
 from doubles.peers import identity
+from doubles.trees import files_in
 
 from node import limits
 from node.ambient import Ambient
@@ -61,10 +62,6 @@ def tree(folder: Path, large_bytes: int = 20 * limits.MiB + 11) -> Path:
     return folder
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 async def fetch(blocks: Embedded, root: Cid, target: Path) -> None:
     async with blocks.session(root) as session:
         await reader.write(session, root, target, limits.GiB, AMBIENT.offload)
@@ -85,7 +82,7 @@ def test_ours_fetches_a_folder_from_kubo(flags: tuple[str, ...], quiet_kubo: Kub
         await fetch(blocks, root, tmp_path / "out")
 
     run(main, tmp_path / "node")
-    assert contents(tmp_path / "out") == contents(tmp_path / "in")
+    assert files_in(tmp_path / "out") == files_in(tmp_path / "in")
 
 
 def test_kubo_fetches_a_folder_from_ours(quiet_kubo: Kubo, tmp_path: Path):
@@ -95,7 +92,7 @@ def test_kubo_fetches_a_folder_from_ours(quiet_kubo: Kubo, tmp_path: Path):
         await trio.to_thread.run_sync(quiet_kubo.ipfs, "get", "--output", str(tmp_path / "out"), str(root))
 
     run(main, tmp_path / "node")
-    assert contents(tmp_path / "out") == contents(tmp_path / "in")
+    assert files_in(tmp_path / "out") == files_in(tmp_path / "in")
 
 
 def test_kubo_fetches_through_the_connection_that_ours_made(quiet_kubo: Kubo, tmp_path: Path):
@@ -134,4 +131,4 @@ def test_kubo_may_be_restarted_under_a_fetch(kubo: Kubo, tmp_path: Path):
             await fetch(blocks, root, tmp_path / "out")
 
     run(main, tmp_path / "node", kubo.swarm)
-    assert contents(tmp_path / "out") == contents(tmp_path / "in")
+    assert files_in(tmp_path / "out") == files_in(tmp_path / "in")

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from doubles.fakenode import FakeNode, Handler, breaks_off, fake_node, hangs_up, problem, says
+from doubles.trees import files_in
 from nacl.signing import SigningKey
 from unit.receipts import FILES, WRONG, finished, spec_of
 
@@ -46,8 +47,7 @@ def test_results_lie_directly_in_the_folder_and_the_receipt_beside_it(node: Fake
     assert get(node) == 0
 
     folder = tmp_path / f"job-{node.job.id[:8]}"
-    there = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert there == FILES
+    assert files_in(folder) == FILES
     assert h1_of(folder) == node.manifest.hash
     assert (tmp_path / f"{folder.name}.receipt.json").read_bytes() == node.receipt
     assert run(["verify", f"{folder}.receipt.json", str(folder)]) == 0

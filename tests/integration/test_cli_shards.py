@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from doubles.fakenode import FakeNode, fake_node, says
+from doubles.trees import files_in
 from unit.receipts import many
 
 from cli.main import run
@@ -47,14 +48,10 @@ def partial(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
         yield fake
 
 
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def test_several_shards_are_fetched_each_and_all_together(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["job", "get", node.job.id, "--output-dir", "results"]) == 0
 
-    assert tree(Path("results")) == {
+    assert files_in(Path("results")) == {
         **flat(FILES),
         "combined_results/stdout": b"one\ntwo\nthree\n",
         "combined_results/stderr": b"ef",
@@ -86,7 +83,7 @@ def test_what_was_won_is_fetched_and_the_exit_code_says_that_not_all_was(
 ) -> None:
     assert run(["job", "get", partial.job.id, "--output-dir", "results"]) == 3
 
-    fetched = tree(Path("results"))
+    fetched = files_in(Path("results"))
     assert fetched["combined_results/stdout"] == b"one\nthree\n"
     assert not any(name.startswith("per_shard/1/") for name in fetched)
     capsys.readouterr()
@@ -113,7 +110,7 @@ def test_a_fetch_that_broke_off_goes_on_and_makes_the_whole_again(node: FakeNode
     assert run(["job", "get", node.job.id, "--output-dir", "results"]) == 0
 
     assert len(node.asked(node.path("/results/per_shard/0/stdout"))) == 1
-    assert tree(Path("results"))["combined_results/stdout"] == b"one\ntwo\nthree\n"
+    assert files_in(Path("results"))["combined_results/stdout"] == b"one\ntwo\nthree\n"
 
 
 @pytest.mark.parametrize("name", ["stdout", "per_shard/3/stdout", "per_shard/00/stdout", "per_shard/0/../../x"])

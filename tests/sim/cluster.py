@@ -16,6 +16,7 @@ from random import Random
 import msgspec
 import trio
 from doubles.peers import identity, peer
+from doubles.trees import files_in
 from trio.testing import MockClock
 
 from node.ambient import Ambient, inline
@@ -144,6 +145,10 @@ class Cluster:
         """With its shards as they are now."""
         shards = await self.nodes[0].jobs.shards(CLIENT, record.job, limit=record.shards)
         return Told(**msgspec.structs.asdict(record), told=shards)
+
+    def kept_files(self, record: JobRecord) -> dict[str, bytes]:
+        """What node 0 keeps of a job, by name."""
+        return {} if record.results is None else files_in(self.nodes[0].results.folder(record))
 
     def stop(self, number: int) -> None:
         """End a node in an orderly way."""

@@ -38,17 +38,9 @@ def play(make_hostile, job, honest=1, seed=1, text=b"r"):
             record = await nodes.submit(job)
             nodes.network.lose(peer(0), peer(LIAR))
             assert (await nodes.submit(spec("noop"))).state == "completed"
-            return record, hostile, kept_files(nodes, record)
+            return record, hostile, nodes.kept_files(record)
 
     return simulate(main)
-
-
-def kept_files(nodes, record):
-    """What node 0 keeps of a job, by name."""
-    if record.results is None:
-        return {}
-    kept = nodes.nodes[0].results.folder(record)
-    return {str(path.relative_to(kept)): path.read_bytes() for path in kept.rglob("*") if path.is_file()}
 
 
 def hands_over(files, **rest):
@@ -173,7 +165,7 @@ def test_a_list_of_files_too_long_for_a_frame_is_fetched_by_itself():
                     nursery.start_soon(nodes.submit, spec(concurrency=2))
             records = await nodes.nodes[0].jobs.recent(CLIENT, 10)
             assert [record.state for record in records] == ["completed"] * 5
-            return records[0], kept_files(nodes, records[0])
+            return records[0], nodes.kept_files(records[0])
 
     record, kept = simulate(main)
     assert record.results.files == 333
@@ -203,7 +195,7 @@ def test_a_job_whose_receipt_is_being_made_has_ended_for_who_would_cancel_it():
             await nodes.start(says(b"r"), node=watched)
             record = await nodes.submit(spec("noop"))
             await trio.sleep(10)
-            return record, kept_files(nodes, record)
+            return record, nodes.kept_files(record)
 
     record, kept = simulate(main)
     assert refused == [record.job]

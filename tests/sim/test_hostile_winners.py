@@ -17,14 +17,6 @@ LIAR = 9
 SEEDS = range(8)
 
 
-def kept_files(results, record):
-    """What the requester keeps of a job."""
-    if record.results is None:
-        return {}
-    folder = results.folder(record)
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def play(make_hostile, seed):
     """Two honest nodes and a hostile one run a job; returns its record, the double and the kept files."""
 
@@ -36,7 +28,7 @@ def play(make_hostile, seed):
             await nodes.nursery.start(hostile.run, nodes.transports[0].addresses[0])
             await nodes.settled()
             record = await nodes.submit(spec(concurrency=3, confidence=2))
-            return record, hostile, kept_files(nodes.nodes[0].results, record)
+            return record, hostile, nodes.kept_files(record)
 
     return simulate(main)
 
