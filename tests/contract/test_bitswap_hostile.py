@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 from doubles.swappers import Pond, Stranger, Swapper, swim
+from doubles.wanting import block, cid, data
 
 from node import limits, varint
 from node.errors import PeerGone, StorageError
@@ -17,18 +18,6 @@ from node.storage.ipfs.bitswap import blame, wire
 from node.storage.ipfs.bitswap.wire import Block, Message, Presence, Want
 from node.storage.ipfs.cid import RAW, Cid
 from node.transport.base import ByteStream
-
-
-def data(number: int) -> bytes:
-    return number.to_bytes(4, "big") * 30
-
-
-def cid(number: int) -> Cid:
-    return Cid.of(data(number), RAW)
-
-
-def block(number: int) -> Block:
-    return Block(cid(number).raw[:-32], data(number))
 
 
 async def have(node: Swapper, *numbers: int) -> None:
@@ -42,6 +31,27 @@ async def honest_and(pond: Pond, hostile: Stranger) -> tuple[Swapper, Swapper]:
     await pond.connect(ours, hostile)
     await pond.connect(ours, honest)
     return ours, honest
+
+
+def claims_everything(hostile: Stranger) -> None:
+    """It says that it has whatever it is asked about."""
+
+    async def claim(peer: PeerId, message: Message) -> None:
+        await hostile.says(peer, Message(presences=tuple(Presence(want.cid, has=True) for want in message.wants)))
+
+    hostile.on_message = claim
+
+
+def answers_falsely(hostile: Stranger) -> None:
+    """It says that it has whatever it is asked about, and sends something else."""
+
+    async def lie(peer: PeerId, message: Message) -> None:
+        wanted = [want.cid for want in message.wants if not want.cancels]
+        claims = tuple(Presence(one, has=True) for one in wanted)
+        blocks = tuple(Block(one[:-32], b"false") for one in wanted)
+        await hostile.says(peer, Message(presences=claims, blocks=blocks))
+
+    hostile.on_message = lie
 
 
 async def is_well(ours: Swapper, *numbers: int) -> None:
@@ -71,14 +81,7 @@ def test_blocks_that_nobody_asked_for_cost_their_sender_the_connection(size: int
 def test_false_blocks_are_never_taken_for_true_ones(tmp_path: Path):
     async def main(pond: Pond) -> None:
         hostile = await pond.stranger(3)
-
-        async def lie(peer: PeerId, message: Message) -> None:
-            wanted = [want.cid for want in message.wants if not want.cancels]
-            claims = tuple(Presence(one, has=True) for one in wanted)
-            blocks = tuple(Block(one[:-32], b"false") for one in wanted)
-            await hostile.says(peer, Message(presences=claims, blocks=blocks))
-
-        hostile.on_message = lie
+        answers_falsely(hostile)
         ours, _ = await honest_and(pond, hostile)
         await is_well(ours, *range(50))
         await trio.sleep(1)
@@ -94,11 +97,7 @@ def test_false_blocks_are_never_taken_for_true_ones(tmp_path: Path):
 def test_who_claims_everything_and_sends_nothing_delays_and_no_more(tmp_path: Path):
     async def main(pond: Pond) -> None:
         hostile = await pond.stranger(3)
-
-        async def claim(peer: PeerId, message: Message) -> None:
-            await hostile.says(peer, Message(presences=tuple(Presence(want.cid, has=True) for want in message.wants)))
-
-        hostile.on_message = claim
+        claims_everything(hostile)
         ours, _ = await honest_and(pond, hostile)
         start = trio.current_time()
         await is_well(ours, *range(100))
@@ -253,15 +252,7 @@ def test_everybody_lies(tmp_path: Path):
         ours = await pond.node(1)
         for number in range(3, 6):
             hostile = await pond.stranger(number)
-
-            async def lie(peer: PeerId, message: Message, hostile: Stranger = hostile) -> None:
-                wanted = [want.cid for want in message.wants if not want.cancels]
-                blocks = tuple(Block(one[:-32], b"false") for one in wanted if one)
-                await hostile.says(
-                    peer, Message(presences=tuple(Presence(one, has=True) for one in wanted), blocks=blocks)
-                )
-
-            hostile.on_message = lie
+            answers_falsely(hostile)
             await pond.connect(ours, hostile)
         with pytest.raises(StorageError, match="did not come"):
             await ours.fetched(cid(1))
@@ -273,11 +264,7 @@ def test_everybody_lies(tmp_path: Path):
 def test_long_messages_that_never_end_take_few_places_and_are_given_up(tmp_path: Path):
     async def main(pond: Pond) -> None:
         hostile = await pond.stranger(3)
-
-        async def claim(peer: PeerId, message: Message) -> None:
-            await hostile.says(peer, Message(presences=tuple(Presence(want.cid, has=True) for want in message.wants)))
-
-        hostile.on_message = claim
+        claims_everything(hostile)
         ours, honest = await honest_and(pond, hostile)
         large = [os.urandom(limits.BLOCK_BYTES_MAX) for _ in range(8)]
         cids = [Cid.of(one, RAW) for one in large]

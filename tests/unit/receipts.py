@@ -26,8 +26,10 @@ from node.model import (
     Sharding,
     WasmEngine,
 )
+from node.receipt.check import Broken, check
 from node.receipt.files import whole_manifest
-from node.receipt.statement import Facts
+from node.receipt.sign import enveloped
+from node.receipt.statement import Facts, InTotoStatement
 from node.verifier.base import Verifier
 from node.verifier.deterministic import Deterministic
 from node.verifier.draw import chosen, lots
@@ -172,6 +174,13 @@ def _shard(
 
 def _bid(peer: PeerId) -> Answer:
     return Answer(peer=peer)
+
+
+def refusal(statement: InTotoStatement) -> str:
+    """What is wrong with it, properly signed."""
+    checked = check(enveloped(REQUESTER, statement))
+    assert isinstance(checked, Broken)
+    return checked.why
 
 
 def _run(shard: int, index: int, peer: PeerId, vote: str, hashes: Mapping[str, DirHash]) -> ExecutionRecord:

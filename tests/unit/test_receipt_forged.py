@@ -17,6 +17,7 @@ from unit.receipts import (
     finished,
     identity,
     manifest_of_files,
+    refusal,
     signed,
     spec_of,
 )
@@ -26,7 +27,7 @@ from node.journal.records import ExecutionRecord
 from node.model import Deal, ExecutionId, PeerId
 from node.receipt.check import Broken, Holds, check
 from node.receipt.sign import PAYLOAD_TYPE, enveloped
-from node.receipt.statement import Camp, InTotoStatement, Run, stated
+from node.receipt.statement import Camp, Run, stated
 from node.verifier.proposal import SignedProposal
 
 FACTS = finished(spec_of(), ONE_LIAR)
@@ -44,12 +45,6 @@ def why(**changes: Any) -> str:
 def why_shard(**changes: Any) -> str:
     """The same of its one shard."""
     return why(shards=(structs.replace(SHARD, **changes),))
-
-
-def refusal(statement: InTotoStatement) -> str:
-    checked = check(enveloped(REQUESTER, statement))
-    assert isinstance(checked, Broken)
-    return checked.why
 
 
 def signed_as_it_is(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import structs
-from unit.receipts import REQUESTER, WRONG, finished, manifest_of_files, many, planted, spec_of
+from unit.receipts import REQUESTER, WRONG, finished, manifest_of_files, many, planted, refusal, spec_of
 
 from node import spec
 from node.model import Deal, InlineFile, InlineInput, JobSpec
@@ -30,12 +30,6 @@ FACTS = many([AGREED, AGREED, LOST, AGREED], FILES)
 GENUINE = stated(REQUESTER.peer_id, FACTS)
 TOLD = GENUINE.predicate
 RECEIPT = make(REQUESTER, FACTS)
-
-
-def refusal(statement: InTotoStatement) -> str:
-    checked = check(enveloped(REQUESTER, statement))
-    assert isinstance(checked, Broken)
-    return checked.why
 
 
 def why(**changes: Any) -> str:
