@@ -70,11 +70,7 @@ class WebFiles:
 
     async def to_fetch(self, ref: UrlInput) -> int:
         """See Storage."""
-        size = _pinned(ref)
-        if self._cache.has(_key(ref)):
-            return 0
-        await self._cache.need_room(size)
-        return size
+        return await self._cache.to_fetch(_key(ref), _pinned(ref))
 
     async def list(self, ref: UrlInput) -> tuple[Entry, ...]:
         """See Storage: a file."""
