@@ -109,6 +109,14 @@ class Data:
             rich_help_panel=DATA,
         ),
     ] = ""
+    ipfs_keep_published: Annotated[
+        str,
+        typer.Option(
+            metavar="DURATION",
+            help="How long published results are sure to stay in it; then they make room when it is needed.",
+            rich_help_panel=DATA,
+        ),
+    ] = "30d"
     input_cache: Annotated[
         str,
         typer.Option(
@@ -253,6 +261,7 @@ def _data(data: Data, data_dir: Path) -> DataConfig:
         ipfs_peers=tuple(data.ipfs_peer or ()),
         ipfs_gateways=tuple(data.ipfs_gateway or ()),
         ipfs_store_bytes=_size(data.ipfs_store, "--ipfs-store", _share(free, STORE_SHARE)),
+        ipfs_keep_published_s=quantities.seconds(data.ipfs_keep_published, "--ipfs-keep-published"),
         input_cache_bytes=_size(data.input_cache, "--input-cache", _share(free, CACHE_SHARE)),
         local_inputs=tuple(folder.expanduser().absolute() for folder in data.local_input or ()),
         object_stores=tuple(data.object_store or ()),

@@ -32,6 +32,7 @@ class DataConfig:
     ipfs_peers: tuple[str, ...] = ()  # multiaddrs of IPFS nodes that the embedded one asks
     ipfs_gateways: tuple[str, ...] = ()  # URLs
     ipfs_store_bytes: int = 10 * limits.GiB  # blocks of the embedded IPFS
+    ipfs_keep_published_s: float = 30 * 24 * 3600.0  # results that it has published; then they may be evicted
     input_cache_bytes: int = 10 * limits.GiB
     local_inputs: tuple[Path, ...] = ()  # folders that jobs may read
     object_stores: tuple[str, ...] = ()  # what jobs may read: s3://bucket[/prefix], az://container[/prefix]

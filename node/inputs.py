@@ -142,7 +142,8 @@ def _blocks(config: ServeConfig, network: Network, ambient: Ambient) -> tuple[tu
     if data.ipfs_connect is not None:
         kubo = _kubo(data.ipfs_connect, ambient)
         return (kubo, *gateways), (kubo.tell,)
-    embedded = Embedded(network, config.data_dir / BLOCKS_FOLDER, data.ipfs_store_bytes, ambient)
+    folder, keep_s = config.data_dir / BLOCKS_FOLDER, data.ipfs_keep_published_s
+    embedded = Embedded(network, folder, data.ipfs_store_bytes, ambient, keep_s)
     return (embedded, *gateways), (partial(embedded.run, data.ipfs_peers),)
 
 

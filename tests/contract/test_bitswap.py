@@ -260,11 +260,33 @@ def test_what_was_unpinned_makes_room(tmp_path: Path):
         with pytest.raises(NoRoom, match="pinned"):
             await node.blocks.add(tmp_path / "3")
         assert await node.blocks.has(first)
-        await node.blocks.unpin(first)
+        await node.blocks.unpin(str(first))
         third = Random(3).randbytes(4 * limits.MiB)
         (tmp_path / "2").write_bytes(third)
         second = await node.blocks.add(tmp_path / "2")
         assert await node.blocks.has(second)
+
+    swim(main, tmp_path)
+
+
+def test_what_was_added_long_ago_makes_room_and_is_there_until_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "PINS_CHECKED_S", 1.0)
+
+    async def main(pond: Pond) -> None:
+        node = await pond.node(1, bytes_max=7 * limits.MiB, pinned_s=10 * limits.PINS_CHECKED_S)
+        for number in (1, 2):
+            (tmp_path / f"{number}").write_bytes(Random(number).randbytes(2 * limits.MiB))
+        first, second = [await node.blocks.add(tmp_path / f"{number}", f"{number}") for number in (1, 2)]
+        await trio.sleep(9 * limits.PINS_CHECKED_S)
+        await node.blocks.add(tmp_path / "2", "2")
+        await trio.sleep(3 * limits.PINS_CHECKED_S)
+        assert await node.blocks.has(first)
+        (tmp_path / "3").write_bytes(Random(3).randbytes(4 * limits.MiB))
+        await node.blocks.add(tmp_path / "3", "3")
+        async with node.blocks.session(second) as session:
+            await reader.write(session, second, tmp_path / "out", 2**30, inline)
+        with pytest.raises(NoRoom, match="pinned"):
+            await node.blocks.add(tmp_path / "1", "1")
 
     swim(main, tmp_path)
 

@@ -56,9 +56,12 @@ class HeldBlocks:
         await trio.lowlevel.checkpoint()
         yield self
 
-    async def add(self, path: Path) -> Cid:
+    async def add(self, path: Path, pin: str = "") -> Cid:
         await trio.lowlevel.checkpoint()
         return self.imported(path)
+
+    async def unpin(self, pin: str) -> None:
+        await trio.lowlevel.checkpoint()
 
     def _named(self, block: bytes, codec: int) -> Cid:
         cid = Cid.of(block, codec)

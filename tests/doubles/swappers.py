@@ -5,6 +5,7 @@ Lives here: making them. Does not live here: what is tested with them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -108,11 +109,11 @@ class Pond:
     nursery: trio.Nursery
     network: Network
 
-    async def node(self, number: int, bytes_max: int = limits.GiB) -> Swapper:
+    async def node(self, number: int, bytes_max: int = limits.GiB, pinned_s: float = math.inf) -> Swapper:
         """A node with the blocks that an earlier one of that number had."""
         transport = self.network.join(identity(number).peer_id)
         ambient = Ambient(now=trio.current_time, offload=inline)
-        blocks = Embedded(transport, self.folder / f"node{number}", bytes_max, ambient)
+        blocks = Embedded(transport, self.folder / f"node{number}", bytes_max, ambient, pinned_s)
         scope = trio.CancelScope()
 
         async def life() -> None:

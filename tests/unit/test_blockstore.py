@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import trio
+from doubles.blockstores import SIZE, Clock, block, file_of, files, key, store_test
 
 from node import limits
 from node.ambient import Ambient, Threads, inline
@@ -20,44 +20,6 @@ from node.errors import NoRoom, OperatorError, StorageError
 from node.storage.ipfs import blockfiles
 from node.storage.ipfs.blockfiles import BlockFiles, Rotten, disk_bytes
 from node.storage.ipfs.blockstore import Blockstore
-
-SIZE = 4 * limits.KiB  # one cluster
-
-
-def block(number: int, size: int = SIZE) -> tuple[bytes, bytes]:
-    """A block and its multihash, the multihash first."""
-    data = number.to_bytes(4, "big") * (size // 4)
-    return b"\x12\x20" + hashlib.sha256(data).digest(), data
-
-
-def key(number: int, size: int = SIZE) -> bytes:
-    return block(number, size)[0]
-
-
-def files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def file_of(folder: Path, number: int) -> Path:
-    return next(path for path in files(folder) if path.read_bytes() == block(number)[1])
-
-
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-def store_test(test: Callable[[Blockstore, Clock], Awaitable[None]], folder: Path, blocks_max: int = 1000) -> None:
-    clock = Clock()
-
-    async def main() -> None:
-        await test(Blockstore(folder, blocks_max * SIZE, Ambient(now=clock, offload=inline)), clock)
-
-    trio.run(main)
 
 
 def test_what_is_put_is_there_also_after_a_restart(tmp_path: Path):
@@ -157,70 +119,6 @@ def test_of_very_many_blocks_one_that_is_old_goes(tmp_path: Path):
     assert all(shelves.has(key(number)) for number in range(450, 500))
 
 
-def test_a_pinned_block_is_never_evicted_and_says_so_when_nothing_else_is_left(tmp_path: Path):
-    async def main(store: Blockstore, clock: Clock) -> None:
-        await store.put([block(n) for n in range(3)])
-        await store.pin(key(0), map(key, range(3)))
-        await store.put([block(3)])
-        await store.put([block(4)])
-        assert [await store.has(key(n)) for n in range(5)] == [True, True, True, False, True]
-        await store.pin(key(4), [key(4)])
-        with pytest.raises(NoRoom, match="pinned"):
-            await store.put([block(5)])
-        await store.unpin(key(0))
-        await store.put([block(5)])
-        assert await store.has(key(4))
-        assert store.taken == 4 * SIZE
-
-    store_test(main, tmp_path, blocks_max=4)
-
-
-def test_a_block_of_two_pins_stays_until_both_are_gone(tmp_path: Path):
-    async def main(store: Blockstore, clock: Clock) -> None:
-        await store.put([block(n) for n in range(3)])
-        await store.pin(key(0), [key(0), key(1)])
-        await store.pin(key(2), [key(2), key(1)])
-        await store.unpin(key(0))
-        await store.unpin(key(0))
-        clock.now_s += 1
-        await store.put([block(n) for n in range(10, 12)])
-        assert [await store.has(key(n)) for n in range(3)] == [False, True, True]
-        await store.unpin(key(2))
-        clock.now_s += 1
-        await store.put([block(n) for n in range(12, 15)])
-        assert not await store.has(key(1))
-
-    store_test(main, tmp_path, blocks_max=4)
-
-
-def test_a_pin_of_what_is_not_there_pins_nothing(tmp_path: Path):
-    async def main(store: Blockstore, clock: Clock) -> None:
-        await store.put([block(0)])
-        with pytest.raises(NoRoom, match="evicted meanwhile"):
-            await store.pin(key(0), [key(0), key(1)])
-        await store.put([block(n) for n in range(2, 4)])
-        assert not await store.has(key(0))
-        assert not files(tmp_path / "pins")
-
-    store_test(main, tmp_path, blocks_max=2)
-
-
-def test_a_pin_under_way_at_a_kill_is_undone_at_the_next_start(tmp_path: Path):
-    shelves = BlockFiles(tmp_path)
-    shelves.write([block(n) for n in range(3)], 0.0)
-    shelves.pin(key(0), [key(0)])
-    (pin,) = files(tmp_path / "pins")
-    names = [path.name for path in files(tmp_path / "evictable")]
-    for half in (names, [*names, names[0][:20]]):
-        (tmp_path / "pins" / f"{pin.name}-7.partial").write_text("\n".join(half))
-        moved = tmp_path / "pinned" / names[0][-3:-1]
-        moved.mkdir(exist_ok=True)
-        (tmp_path / "evictable" / names[0][-3:-1] / names[0]).rename(moved / names[0])
-        BlockFiles(tmp_path)
-        assert sorted(path.name for path in files(tmp_path / "evictable")) == sorted(names)
-        assert files(tmp_path / "pins") == [pin]
-
-
 def test_a_block_that_rotted_is_not_given_and_makes_room_for_a_sound_one(tmp_path: Path):
     async def main(store: Blockstore, clock: Clock) -> None:
         await store.put([block(1), block(2)])
@@ -315,7 +213,7 @@ for number in itertools.count():
     multihash = b"\\x12\\x20" + hashlib.sha256(data).digest()
     shelves.write([(multihash, data)], 0.0)
     if number % 3 == 0:
-        shelves.pin(multihash, [multihash])
+        shelves.pin(multihash, [multihash], 0.0)
     print(number, flush=True)
 """
 

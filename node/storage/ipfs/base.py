@@ -36,8 +36,15 @@ class Blocks(Protocol):
     def session(self, root: Cid) -> AbstractAsyncContextManager[BlockSession]:
         """Blocks of the DAG under ``root``, for as long as the context lasts."""
 
-    async def add(self, path: Path) -> Cid:
+    async def add(self, path: Path, pin: str = "") -> Cid:
         """Import a file or folder (profile ``unixfs-v1-2025``), pin it, and serve it from now on.
 
+        ``pin`` names the pin, else its CID does; what had that name before is let go.
         Raises StorageError (it cannot be read), NoRoom (it cannot be kept).
+        """
+
+    async def unpin(self, pin: str) -> None:
+        """Let go of what was added under this name, where pins have names; no such pin: nothing. Raises StorageError.
+
+        What another pin has too stays pinned.
         """

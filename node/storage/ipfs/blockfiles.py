@@ -1,8 +1,9 @@
 """Blocks as files, named by their multihash. Blocking; called through Offload by ``blockstore``.
 
 ``evictable/<shard>/<name>`` and ``pinned/<shard>/<name>`` hold blocks, the shard being the two characters before the
-last of the name, as Kubo's flatfs has it: 1,024 folders however many blocks. ``pins/<name of the root>`` lists the
-blocks of a pinned DAG. So it takes no memory to know what is pinned, and no look at pinned blocks to evict others.
+last of the name, as Kubo's flatfs has it: 1,024 folders however many blocks. ``pins/<name of a pin>`` lists the blocks
+of a pinned DAG, and has the time when it was pinned. So it takes no memory to know what is pinned, and no look at
+pinned blocks to evict others.
 
 A block is written under ``incoming/`` and renamed, so a kill never leaves half of one under its name; and its hash is
 checked by every read, so what a power cut or a bad disk left of a block is never given to anybody.
@@ -18,7 +19,7 @@ import hashlib
 import itertools
 import os
 from base64 import b32encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +34,7 @@ _EVICTED_OF_SAMPLE = 8  # One of so many, the oldest.
 _CLUSTER_BYTES = 4 * limits.KiB
 _PARTIAL = ".partial"
 _NAME_CHARS_MIN = 8
+_LISTS_BYTES = 8 * limits.MiB  # Lists of pins that are let go at once, the last one apart: some 140,000 names.
 
 
 class _File(NamedTuple):
@@ -67,8 +69,7 @@ class BlockFiles:
                 os.makedirs(path, mode=0o700, exist_ok=True)
             for left_over in self._incoming.iterdir():
                 left_over.unlink()
-            for partial in self._pins.glob(f"*{_PARTIAL}"):
-                self._release(partial)
+            self._release(list(self._pins.glob(f"*{_PARTIAL}")))
         except OSError as error:
             raise OperatorError(f"{folder} cannot be used: {error.strerror}") from error
 
@@ -148,32 +149,61 @@ class BlockFiles:
         )
         return sum(disk_bytes(file.size) for shard in shards for file in _files(shard))
 
-    def pin(self, root: bytes, listed: Iterable[bytes]) -> None:
-        """Keep the listed blocks, the root among them, until ``unpin``. Raises NoRoom: one is not here any more.
+    def pin(self, pin: bytes, listed: Iterable[bytes], now: float) -> None:
+        """Keep the listed blocks until ``unpin``, in place of what the pin had. Raises NoRoom: one is no longer here.
 
-        A kill leaves all of them pinned or none. One call of ``pin`` and ``unpin`` at a time.
+        A kill leaves all of them pinned or none. One call about pins at a time.
         """
-        partial = self._pins / f"{_name(root)}-{next(self._numbers)}{_PARTIAL}"
+        partial = self._partial(_name(pin))
         try:
             _write_names(partial, map(_name, listed))
             for name in _names(partial):
                 self._keep(name)
-            partial.rename(self._pins / _name(root))
+            os.utime(partial, (now, now))
+            replaced = self._aside(_name(pin))
+            partial.rename(self._pins / _name(pin))
         except (OSError, NoRoom) as error:
             with contextlib.suppress(OSError):  # What stays is released at the next start.
-                self._release(partial)
+                self._release([partial])
             raise NoRoom(f"a DAG cannot be pinned: {error}") from error
+        with contextlib.suppress(OSError):  # The same.
+            self._release(replaced)
 
-    def unpin(self, root: bytes) -> None:
-        """Let the blocks of a pinned DAG be evicted, unless another one has them too. Not pinned: nothing."""
-        partial = self._pins / f"{_name(root)}-{next(self._numbers)}{_PARTIAL}"
+    def unpin(self, pin: bytes) -> None:
+        """Let the blocks of a pinned DAG be evicted, unless another one has them too. Not pinned: nothing.
+
+        Raises StorageError.
+        """
         try:
-            (self._pins / _name(root)).rename(partial)
-            self._release(partial)
-        except FileNotFoundError:
-            return
+            self._release(self._aside(_name(pin)))
         except OSError as error:
             raise StorageError(f"a pin cannot be removed: {error.strerror}") from error
+
+    def unpin_some(self, before: float) -> int:
+        """The same of what was pinned before that time; how many pins, so few that their lists fit into memory."""
+        due: list[str] = []
+        list_bytes = 0
+        try:
+            for file in _files(str(self._pins)):
+                if file.used_at < before and not file.path.endswith(_PARTIAL) and list_bytes < _LISTS_BYTES:
+                    list_bytes += file.size
+                    due.append(os.path.basename(file.path))
+            self._release([partial for name in due for partial in self._aside(name)])
+        except OSError as error:
+            raise StorageError(f"a pin cannot be removed: {error.strerror}") from error
+        return len(due)
+
+    def _partial(self, name: str) -> Path:
+        return self._pins / f"{name}-{next(self._numbers)}{_PARTIAL}"
+
+    def _aside(self, name: str) -> list[Path]:
+        """A pin as one that is not whole any more; none when there is none."""
+        partial = self._partial(name)
+        try:
+            (self._pins / name).rename(partial)
+        except FileNotFoundError:
+            return []
+        return [partial]
 
     def _keep(self, name: str) -> None:
         pinned = _path(self._pinned, name)
@@ -183,16 +213,17 @@ class BlockFiles:
             if not os.path.exists(pinned):
                 raise NoRoom("a block of it was evicted meanwhile") from None
 
-    def _release(self, partial: Path) -> None:
+    def _release(self, partials: Sequence[Path]) -> None:
         """The inverse of ``pin``, however far that came."""
-        free = set(_names(partial))
-        for pin in self._pins.iterdir():
+        free = {name for partial in partials for name in _names(partial)}
+        for pin in self._pins.iterdir() if free else ():
             if pin.suffix != _PARTIAL:
                 free.difference_update(_names(pin))
         for name in free:
             with contextlib.suppress(FileNotFoundError):
                 _move(_path(self._pinned, name), _path(self._evictable, name))
-        partial.unlink(missing_ok=True)
+        for partial in partials:
+            partial.unlink(missing_ok=True)
 
     def _sample(self, shards: list[str]) -> tuple[list[_File], int]:
         """Files of the shards whose turn it is, and how many shards that were."""

@@ -15,7 +15,7 @@ import trio
 
 from node import limits
 from node.ambient import Ambient
-from node.errors import NoRoom
+from node.errors import NoRoom, StorageError
 from node.storage.ipfs.blockfiles import BlockFiles, Rotten, disk_bytes
 
 log = logging.getLogger("quorate.blockstore")
@@ -94,15 +94,33 @@ class Blockstore:
         await self._counted(cost, lambda: _measured(self._files, call, given))
         return given[0]
 
-    async def pin(self, root: bytes, multihashes: Iterable[bytes]) -> None:
-        """Never evict these until ``unpin(root)``. Again: nothing. Raises NoRoom: one of them is not here."""
-        async with self._pinning:
-            await self._ambient.offload(self._files.pin, root, multihashes)
+    async def pin(self, pin: bytes, multihashes: Iterable[bytes]) -> None:
+        """Never evict these until ``unpin(pin)``; they take the place of what the pin had.
 
-    async def unpin(self, root: bytes) -> None:
+        Raises NoRoom: one of them is not here.
+        """
+        async with self._pinning:
+            await self._ambient.offload(self._files.pin, pin, multihashes, self._ambient.now())
+
+    async def unpin(self, pin: bytes) -> None:
         """The blocks of this pin may be evicted, those apart that another pin has. Raises StorageError."""
         async with self._pinning:
-            await self._ambient.offload(self._files.unpin, root)
+            await self._ambient.offload(self._files.unpin, pin)
+
+    async def let_go(self, older_s: float) -> None:
+        """Unpin what was pinned longer ago than that. What cannot be is tried again when this is called again."""
+        count = 0
+        try:
+            while gone := await self._let_some_go(self._ambient.now() - older_s):
+                count += gone
+        except StorageError as error:
+            log.warning("pins not let go", extra={"reason": str(error)})
+        if count:
+            log.info("pins let go", extra={"pins": count})
+
+    async def _let_some_go(self, before: float) -> int:
+        async with self._pinning:
+            return await self._ambient.offload(self._files.unpin_some, before)
 
     async def _counted(self, cost: int, call: Callable[[], int]) -> None:
         """Make room for ``cost``, and count what was really taken of it."""

@@ -6,6 +6,8 @@ Does not live here: any of them.
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -33,20 +35,27 @@ _LINK_BYTES = 128  # The same for each chunk of a file.
 
 
 class Embedded:
-    """To be made before the transport runs, which has to run while this does. Making it raises OperatorError."""
+    """To be made before the transport runs, which has to run while this does. Making it raises OperatorError.
+
+    What was added is pinned for ``pinned_s``; then it stays until there is need of room.
+    """
 
     name = NAME
 
-    def __init__(self, protocols: Protocols, folder: Path, bytes_max: int, ambient: Ambient) -> None:
+    def __init__(
+        self, protocols: Protocols, folder: Path, bytes_max: int, ambient: Ambient, pinned_s: float = math.inf
+    ) -> None:
         self._protocols = protocols
         self._ambient = ambient
         self._store = Blockstore(folder, bytes_max, ambient)
         self._exchange = Exchange(protocols, self._store)
+        self._pinned_s = pinned_s
 
     async def run(self, peers: Sequence[str] = ()) -> None:
         """The whole life, until cancelled. ``peers``: multiaddrs of IPFS nodes to stay connected to."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._store.run)
+            nursery.start_soon(self._let_go)
             for address in peers:
                 nursery.start_soon(self._protocols.keep, address)
             await self._exchange.run()
@@ -63,18 +72,27 @@ class Embedded:
         """See Blocks."""
         return self._exchange.session(root)
 
-    async def add(self, path: Path) -> Cid:
-        """See Blocks."""
+    async def add(self, path: Path, pin: str = "") -> Cid:
+        """See Blocks; again under the same name begins its time anew."""
         cost = await self._ambient.offload(_cost, path)
         listed: list[bytes] = []
         root = await self._store.write(cost, partial(_imported, path, self._ambient.now(), cost, listed))
         if root.inlined is None:
-            await self._store.pin(root.multihash, listed)
+            await self._store.pin(_named(pin or str(root)), listed)
         return root
 
-    async def unpin(self, root: Cid) -> None:
-        """What was added under this CID may be evicted. Raises StorageError."""
-        await self._store.unpin(root.multihash)
+    async def unpin(self, pin: str) -> None:
+        """See Blocks."""
+        await self._store.unpin(_named(pin))
+
+    async def _let_go(self) -> None:
+        while True:
+            await self._store.let_go(self._pinned_s)
+            await trio.sleep(limits.PINS_CHECKED_S)
+
+
+def _named(pin: str) -> bytes:
+    return hashlib.sha256(pin.encode()).digest()
 
 
 def _cost(path: Path) -> int:

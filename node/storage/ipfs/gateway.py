@@ -67,9 +67,12 @@ class Gateway:
             async with car_session(root, car, block, self._offload) as session:
                 yield session
 
-    async def add(self, path: Path) -> Cid:
+    async def add(self, path: Path, pin: str = "") -> Cid:
         """See Blocks: it cannot be done."""
         raise StorageError(f"the gateway {self._base} takes no data")
+
+    async def unpin(self, pin: str) -> None:
+        """See Blocks: there is no pin."""
 
     @asynccontextmanager
     async def _car(self, web: Session, root: Cid) -> AsyncIterator[Receive]:

@@ -63,8 +63,8 @@ class Kubo:
         """See Blocks. Its daemon may restart once."""
         return car_session(root, self._exported, _Restartable(self._rpc).block, self._offload)
 
-    async def add(self, path: Path) -> Cid:
-        """See Blocks.
+    async def add(self, path: Path, pin: str = "") -> Cid:
+        """See Blocks; the daemon's pins have no names.
 
         The blocks are ours, sent as a CAR, and not those of the ``add`` call: the CID of a large folder would depend on
         the daemon's configuration, and the library leaves out, with a word on stdout, what it cannot read.
@@ -73,6 +73,9 @@ class Kubo:
             return await self._rpc.pinned_import(partial(pack, path, V1_2025))
         except DriverUnavailable as error:
             raise StorageError(str(error)) from error
+
+    async def unpin(self, pin: str) -> None:
+        """See Blocks: nothing is. A daemon has one pin for a CID, whoever asked for it, so it may be its operator's."""
 
     @asynccontextmanager
     async def _exported(self, root: Cid) -> AsyncIterator[Receive]:

@@ -42,9 +42,13 @@ class Several:
         async with AsyncExitStack() as stack:
             yield _Session(self._sources, root, stack)
 
-    async def add(self, path: Path) -> Cid:
+    async def add(self, path: Path, pin: str = "") -> Cid:
         """See Blocks."""
-        return await self._sources[0].add(path)
+        return await self._sources[0].add(path, pin)
+
+    async def unpin(self, pin: str) -> None:
+        """See Blocks."""
+        await self._sources[0].unpin(pin)
 
 
 class _Session:
