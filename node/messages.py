@@ -143,9 +143,13 @@ class NoResults(_Message, frozen=True, tag="no_results"):
 
 
 class Release(_Message, frozen=True, tag="release"):
-    """Requester to compute: stop if you run, delete what you keep."""
+    """Requester to compute: stop if you run, delete what you keep.
+
+    ``retract``: what you published of it does not count, take it back too. Without it a receipt may name it.
+    """
 
     execution: Hex32
+    retract: bool = False
 
 
 Message = (

@@ -26,6 +26,7 @@ from node.identity import Identity
 from node.journal.base import Journal
 from node.model import PeerId
 from node.publisher.base import Publishers
+from node.publisher.untold import Untold
 from node.requester.desk import JobDesk
 from node.requester.role import Keeping, Requester
 from node.storage.sources import Sources
@@ -87,6 +88,7 @@ class Node:
             publishers=parts.publishers,
             modules=ModuleFetcher(transport, self.modules, ambient.offload),
             scratch=parts.data_dir / "scratch",
+            untold=Untold(parts.data_dir / "untold"),
             ambient=ambient,
         )
         self.compute = Compute(transport, bench, able, Ledger(parts.capacity), ambient)

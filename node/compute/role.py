@@ -26,7 +26,7 @@ from node.compute.admission import (
     refused_for_room,
 )
 from node.compute.capacity import Ledger, need_of, slots
-from node.compute.publish import published
+from node.compute.publish import published, take_back, take_back_all
 from node.compute.run import Bench, Execution, run
 from node.errors import BlobRefused
 from node.messages import (
@@ -42,6 +42,7 @@ from node.messages import (
     Offer,
     Proposed,
     Release,
+    Results,
     Started,
 )
 from node.model import ExecutionId, JobId, PeerId, VaultPublisher
@@ -75,9 +76,11 @@ class Compute:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """The whole life; cancelling it ends every workload and deletes what they left. Raises OperatorError."""
         await self._ambient.offload(self._bench.sweep)
+        left_over = await self._ambient.offload(self._bench.untold.left_over)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._alarms.run)
+                nursery.start_soon(take_back_all, self._bench, left_over)
                 for engine in self._bench.engines.values():
                     nursery.start_soon(engine.serve)
                 task_status.started()
@@ -110,10 +113,11 @@ class Compute:
                 self._rejected(sender, JobId(job))
             case HandOver(execution):
                 self._hand_over(sender, ExecutionId(execution))
-            case Release(execution):
+            case Release(execution, retract):
                 given = self._of(sender, ExecutionId(execution))
                 if given is not None:
                     given.taken.heard_at = trio.current_time()
+                    given.is_retracted = retract
                     self._release(given)
 
     async def blob(self, sender: PeerId, request: ManifestWanted | FileWanted) -> Blob:
@@ -264,12 +268,25 @@ class Compute:
                 self._begin(partial(self._publish, given))
 
     async def _publish(self, given: Execution) -> None:
+        answer: Results | NoResults | None = None
         with given.scope:
             answer = await published(self._bench, given)
+        if answer is not None and given.state != "released":
+            given.is_told = isinstance(answer, Results)
             self._transport.send(given.requester, answer)
+            await self._take_back(given)
         given.is_publishing = False
         if given.state == "released":
             await self._clear(given)
+
+    async def _take_back(self, given: Execution) -> None:
+        """What was published, if nobody was told where, or its requester has said that it does not count.
+
+        Else a receipt may name it. That a requester left, or is silent, says nothing.
+        """
+        if given.publication is not None and (given.is_retracted or not given.is_told):
+            publication, given.publication = given.publication, None
+            await take_back(self._bench, publication)
 
     def _release(self, given: Execution) -> None:
         """Stop it if it runs, delete what is kept. Its id stays taken until nothing of it is left."""
@@ -286,10 +303,11 @@ class Compute:
     async def _clear(self, given: Execution) -> None:
         self._ledger.withdraw(given.execution)
         await self._bench.clear(given.execution)
+        self._start(self._ledger.give_back(given.execution))
+        await self._take_back(given)
         del self._given[given.execution]
         given.account.end(given.taken.offer, paths_weight(given.paths))
         self._forget_unused(given.requester, given.account)
-        self._start(self._ledger.give_back(given.execution))
 
     def _start(self, executions: tuple[ExecutionId, ...]) -> None:
         for execution in executions:

@@ -29,6 +29,7 @@ from node.identity import Identity
 from node.messages import Failed, Proposed
 from node.model import EXIT_CODE, DirHash, ExecutionId, FailureCode, JobId, JobSpec, PeerId, cut
 from node.publisher.base import Publishers
+from node.publisher.untold import Publication, Untold
 from node.removal import remove
 from node.room import need_room
 from node.storage.sources import Sources
@@ -57,6 +58,9 @@ class Execution:
     results: Kept | None = None
     expiry: Alarm | None = None  # rings when nobody asked for the results in time
     is_publishing: bool = False  # and what is left of it is cleared up afterwards
+    publication: Publication | None = None  # what of it may lie where its job says
+    is_told: bool = False  # its requester knows where that is
+    is_retracted: bool = False  # and has said that it does not count
 
     @property
     def spec(self) -> JobSpec:
@@ -90,7 +94,9 @@ class Bench:
     scratch: Path
     ambient: Ambient
     publishers: Publishers
+    untold: Untold
     publishing: Turns = field(default_factory=partial(Turns, limits.PUBLISHED_AT_ONCE))
+    retracting: Turns = field(default_factory=partial(Turns, limits.PUBLISHED_AT_ONCE))  # A dead store holds up others.
     hashing: Turns = field(default_factory=partial(Turns, HASHED_AT_ONCE))  # Else large results would take all threads.
 
     def folder(self, execution: ExecutionId) -> Path:

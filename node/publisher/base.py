@@ -34,6 +34,12 @@ class Publishing(Protocol[Where]):
         Raises StorageError (it cannot be put there), NoRoom.
         """
 
+    async def retract(self, where: Where, below: str) -> None:
+        """Leave nothing there of what ``publish`` put or was putting there, by this process or one before it.
+
+        Nothing there: nothing happens. What others published stays, the same bytes too. Raises StorageError.
+        """
+
     def published(self, where: Where, below: str, location: str, bytes_max: int) -> AbstractAsyncContextManager[Path]:
         """What a peer says it has published at ``location``, as a folder to be hashed, valid inside the context.
 
@@ -71,6 +77,11 @@ class Publishers:
     async def publish(self, where: Publisher, below: str, results: Path) -> str:
         """See Publishing; "" where there is nothing to do."""
         return "" if isinstance(where, WITHOUT_A_WAY) else await self._to(where).publish(where, below, results)
+
+    async def retract(self, where: Publisher, below: str) -> None:
+        """See Publishing; nothing where there is nothing to do."""
+        if not isinstance(where, WITHOUT_A_WAY):
+            await self._to(where).retract(where, below)
 
     def published(
         self, where: Publisher, below: str, location: str, bytes_max: int

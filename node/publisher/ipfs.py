@@ -37,8 +37,12 @@ class IpfsPublishing:
         return None
 
     async def publish(self, where: IpfsPublisher, below: str, results: Path) -> str:
-        """See Publishing."""
-        return f"{SCHEME}{await self._blocks.add(results)}"
+        """See Publishing. The pin has the name of this publication: others may have published the same bytes."""
+        return f"{SCHEME}{await self._blocks.add(results, below)}"
+
+    async def retract(self, where: IpfsPublisher, below: str) -> None:
+        """See Publishing. A Kubo daemon goes on to pin it: its operator's pins cannot be told from ours."""
+        await self._blocks.unpin(below)
 
     @asynccontextmanager
     async def published(self, where: IpfsPublisher, below: str, location: str, bytes_max: int) -> AsyncIterator[Path]:

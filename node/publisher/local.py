@@ -1,7 +1,8 @@
 """Results in a folder that several nodes see, such as an NFS share: below one that the operator lists.
 
-They come as a partial folder that is renamed when it is whole and synced. Whoever else may write to the share may put
-links there at any time, so every step below the listed folder is relative to an open folder and follows none.
+They come as a partial folder, named after the place, that is renamed when it is whole and synced. Whoever else may
+write to the share may put links there at any time, so every step below the listed folder is relative to an open folder
+and follows none.
 Does not live here: hashing.
 """
 
@@ -65,7 +66,7 @@ class LocalPublishing:
     async def publish(self, where: LocalPublisher, below: str, results: Path) -> str:
         """See Publishing."""
         place = self._place(where, below)
-        partial = f".partial-{os.urandom(8).hex()}"  # Another winner may be publishing the same.
+        partial = f"{_partials(place)}{os.urandom(8).hex()}"  # Another winner may be publishing the same.
         try:
             await self._offload(_copied, results, place, partial)
             await self._offload(_named, place, partial)
@@ -73,6 +74,11 @@ class LocalPublishing:
             with trio.CancelScope(shield=True):  # Deleting a folder is bounded by its limits.
                 await self._offload(_dropped, place, partial)
         return _location(where, below)
+
+    async def retract(self, where: LocalPublisher, below: str) -> None:
+        """See Publishing. Of the folders on the way, those go that are named in ``below`` and left empty."""
+        place = self._place(where, below)
+        await self._offload(_taken_back, place, below.count("/"))
 
     @asynccontextmanager
     async def published(self, where: LocalPublisher, below: str, location: str, bytes_max: int) -> AsyncIterator[Path]:
@@ -119,12 +125,61 @@ def _check_is_there(place: _Place) -> None:
         raise StorageError(why) from error
 
 
+def _partials(place: _Place) -> str:
+    """How the names begin that results of this place alone have before they are whole."""
+    return f".partial-{place.name}-"
+
+
 def _copied(results: Path, place: _Place, partial: str) -> None:
     try:
-        with _opened(place, make=True) as folder:
+        _make_partial(results, place, partial)
+        with _opened(place) as folder:
             _copy_folder(results, folder, partial)
     except OSError as error:
         raise _cannot(place, error) from error
+
+
+def _make_partial(results: Path, place: _Place, partial: str) -> None:
+    """And what is on the way; again when somebody takes his own back and thinks that way empty."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with _opened(place, make=True) as folder:
+                os.mkdir(partial, _mode(results), dir_fd=folder)
+        except FileNotFoundError:
+            if attempt == _ATTEMPTS:
+                raise
+        else:
+            return
+
+
+def _taken_back(place: _Place, own: int) -> None:
+    try:
+        _remove_all(place)
+        _remove_empty(place, own)
+    except OSError as error:
+        raise StorageError(f"what was published to {place.path} cannot be taken back: {error}") from error
+
+
+def _remove_all(place: _Place) -> None:
+    """Its results, whole or not."""
+    with suppress(FileNotFoundError), _opened(place) as folder:
+        there = os.listdir(folder)
+        for name in [name for name in there if name == place.name or name.startswith(_partials(place))]:
+            with suppress(FileNotFoundError):
+                _remove(folder, name)
+        os.fsync(folder)
+
+
+def _remove_empty(place: _Place, own: int) -> None:
+    """The last ``own`` folders above a place, from below, until one has something in it."""
+    for depth in range(len(place.above), len(place.above) - own, -1):
+        try:
+            with _opened(_Place(place.root, place.above[: depth - 1], "")) as folder:
+                os.rmdir(place.above[depth - 1], dir_fd=folder)
+        except FileNotFoundError:
+            continue
+        except OSError:  # Others' results are in it, or the folder is not ours to remove.
+            return
 
 
 def _named(place: _Place, partial: str) -> None:
@@ -184,17 +239,23 @@ def _make(parent: int, name: str) -> None:
 
 
 def _copy_folder(source: Path, parent: int, name: str) -> None:
-    """Synced. What is there belongs to this node, so no more than its own limits can be found in it."""
-    os.mkdir(name, source.stat().st_mode & 0o777 | 0o700, dir_fd=parent)
+    """Into a folder that is there. Synced. What is copied is this node's, within its own limits."""
     folder = os.open(name, _FOLDER, dir_fd=parent)
     try:
         with os.scandir(source) as entries:
             for entry in entries:
-                copy = _copy_folder if entry.is_dir(follow_symlinks=False) else _copy_file
-                copy(Path(entry.path), folder, entry.name)
+                if entry.is_dir(follow_symlinks=False):
+                    os.mkdir(entry.name, _mode(Path(entry.path)), dir_fd=folder)
+                    _copy_folder(Path(entry.path), folder, entry.name)
+                else:
+                    _copy_file(Path(entry.path), folder, entry.name)
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _mode(folder: Path) -> int:
+    return folder.stat().st_mode & 0o777 | 0o700
 
 
 def _copy_file(source: Path, parent: int, name: str) -> None:

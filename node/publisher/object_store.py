@@ -39,6 +39,10 @@ class ObjectPublishing:
         await self._store.put_tree(results, location)
         return location
 
+    async def retract(self, where: ObjectPublisher, below: str) -> None:
+        """See Publishing."""
+        await self._store.delete_tree(_location(where, below))
+
     @asynccontextmanager
     async def published(self, where: ObjectPublisher, below: str, location: str, bytes_max: int) -> AsyncIterator[Path]:
         """See Publishing."""

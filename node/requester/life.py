@@ -322,9 +322,10 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Dismiss:
-    """Tell these nodes to stop and to delete."""
+    """Tell these nodes to stop and to delete; with ``retract`` also what they may have published."""
 
     executions: tuple[ExecutionRecord, ...]
+    retract: bool = False
 
 
 @dataclass(frozen=True, slots=True)

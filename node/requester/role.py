@@ -220,8 +220,8 @@ class Requester:
                 self._deliveries.order(live, effect)
             case File():
                 self._deliveries.file(live)
-            case Dismiss(executions):
-                self._dismiss(executions)
+            case Dismiss(executions, retract):
+                self._dismiss(executions, retract=retract)
             case Decline(peer):
                 self._decline(live, peer)
             case GoOn():
@@ -231,9 +231,9 @@ class Requester:
             case _:
                 assert_never(effect)
 
-    def _dismiss(self, executions: tuple[ExecutionRecord, ...]) -> None:
+    def _dismiss(self, executions: tuple[ExecutionRecord, ...], *, retract: bool) -> None:
         for run in executions:
-            self._transport.send(run.peer, Release(run.execution))
+            self._transport.send(run.peer, Release(run.execution, retract))
 
     def _engage(self, live: LiveJob, run: ExecutionRecord) -> None:
         paths = None if live.plan is None else live.plan[run.shard]

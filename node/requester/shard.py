@@ -252,7 +252,17 @@ def _settled(
         results=results,
     )
     dismissed = _told(before) if told is None else told
-    return Settled(record=record, ballots=before.ballots), (Dismiss(dismissed),)
+    return Settled(record=record, ballots=before.ballots), _dismissals(before, dismissed, results)
+
+
+def _dismissals(
+    before: Running | HandingOver, told: tuple[ExecutionRecord, ...], results: ShardResults | None
+) -> tuple[Dismiss, ...]:
+    """Of what winners may have published, only that counts which was read back and kept."""
+    if isinstance(before, Running):  # Nobody was asked yet.
+        return (Dismiss(told),)
+    kept = tuple(run for run in told if results is not None and run.peer == results.peer)
+    return Dismiss(kept), Dismiss(tuple(run for run in told if run not in kept), retract=True)
 
 
 def _told(before: Running | HandingOver) -> tuple[ExecutionRecord, ...]:

@@ -30,6 +30,7 @@ _T = TypeVar("_T")
 _Piece = tuple[str, Stored, int, int]  # path in the listing, object, first byte, byte after the last
 
 _THREADS_MAX = 16
+_DELETED_AT_ONCE = 1_000  # What one request of S3 takes.
 
 
 class ObjectStore:
@@ -74,6 +75,18 @@ class ObjectStore:
         for path, size in await trio.to_thread.run_sync(_files, source, limiter=self._limiter):
             there = ObjectName(name.scheme, name.bucket, f"{name.key}/{path}".lstrip("/"), is_folder=False)
             await trio.to_thread.run_sync(self._put, there, source / path, size, limiter=self._limiter)
+
+    async def delete_tree(self, url: str) -> None:
+        """Delete every object below a URL, and none of exactly its name. Raises StorageError."""
+        name = self.allowed(url)
+        while True:
+            found = await self._asked(limits.OBJECT_LIST_S, self._objects.below, name, limits.OBJECTS_MAX)
+            keys = [stored.key for stored in found if name.key and stored.key.startswith(f"{name.key}/")]
+            for start in range(0, len(keys), _DELETED_AT_ONCE):
+                batch = keys[start : start + _DELETED_AT_ONCE]
+                await trio.to_thread.run_sync(self._objects.delete, name, batch, limiter=self._limiter)
+            if len(found) <= limits.OBJECTS_MAX:
+                return
 
     def _put(self, name: ObjectName, path: Path, size: int) -> None:
         with path.open("rb") as file:

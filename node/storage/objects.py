@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import IO, Any
 
@@ -100,6 +100,11 @@ class Objects:
                 chunk_size=part_bytes,
                 max_concurrency=_PARTS_AT_ONCE,
             )
+
+    def delete(self, name: ObjectName, keys: Sequence[str]) -> None:
+        """Delete objects of the bucket or container of ``name``; one that is not there is no error."""
+        with _reasons(name), suppress(*_ABSENT):
+            obstore.delete(self._store(name), keys)
 
     def _store(self, name: ObjectName) -> Store:
         key = name.scheme, name.bucket

@@ -17,6 +17,7 @@ from node.publisher.base import Publishing, below
 from node.verifier.dirhash import h1_of, hash_tree
 
 LABEL = below(PeerId("1" * 52), JobId("a" * 32), 7, ExecutionId("7"))
+OTHER = below(PeerId("1" * 52), JobId("a" * 32), 7, ExecutionId("77"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,57 @@ class PublisherContract:
                 with pytest.raises(BadResult, match="published to"):
                     async with place.way.published(place.allowed, LABEL, location, 1_000):
                         pytest.fail("a peer's words were taken for a place")
+
+        trio.run(main)
+
+    async def cut_off(self, place: Place, folder: Path) -> None:
+        """Leave what a publication to ``LABEL`` leaves that a power cut ended in the middle."""
+        raise NotImplementedError
+
+    async def check_gone(self, place: Place, folder: Path, location: str) -> None:
+        """Nothing is left of what was published to ``LABEL``, at this location."""
+        with pytest.raises(StorageError):
+            async with place.way.published(place.allowed, LABEL, location, 1):
+                pytest.fail("it is still there")
+
+    def test_what_is_retracted_is_gone_and_the_same_bytes_that_another_published_stay(self, tmp_path: Path) -> None:
+        tree = results(tmp_path)
+
+        async def main() -> None:
+            async with self.place(tmp_path) as place:
+                location = await place.way.publish(place.allowed, LABEL, tree)
+                others = await place.way.publish(place.allowed, OTHER, tree)
+                for _ in range(2):  # A requester may say it twice, and a start try it again.
+                    await place.way.retract(place.allowed, LABEL)
+                async with place.way.published(place.allowed, OTHER, others, _size(tree)) as found:
+                    assert h1_of(found) == h1_of(tree)
+                await place.way.retract(place.allowed, OTHER)
+                await self.check_gone(place, tmp_path, location)
+
+        trio.run(main)
+
+    def test_what_was_cut_off_is_taken_back_and_can_be_published_anew(self, tmp_path: Path) -> None:
+        tree = results(tmp_path)
+
+        async def main() -> None:
+            async with self.place(tmp_path) as place:
+                await self.cut_off(place, tmp_path)
+                await place.way.retract(place.allowed, LABEL)
+                location = await place.way.publish(place.allowed, LABEL, tree)
+                async with place.way.published(place.allowed, LABEL, location, _size(tree)) as found:
+                    assert h1_of(found) == h1_of(tree)
+                await place.way.retract(place.allowed, LABEL)
+                await self.check_gone(place, tmp_path, location)
+
+        trio.run(main)
+
+    def test_where_nothing_was_published_nothing_is_retracted(self, tmp_path: Path) -> None:
+        async def main() -> None:
+            async with self.place(tmp_path) as place:
+                await place.way.retract(place.allowed, LABEL)
+                if place.forbidden is not None:
+                    with pytest.raises(StorageError):
+                        await place.way.retract(place.forbidden, LABEL)
 
         trio.run(main)
 

@@ -131,7 +131,7 @@ def test_a_journal_that_cannot_be_written_ends_the_node_with_its_reason(tmp_path
         assert [check_job(http, job, tmp_path / "got") for job in jobs] == ["completed"]
 
 
-@pytest.mark.parametrize("name", ["results", "modules", "scratch", "journal.sqlite"])
+@pytest.mark.parametrize("name", ["results", "modules", "scratch", "untold", "journal.sqlite"])
 def test_a_folder_that_cannot_be_used_is_said_at_the_start(tmp_path, name):
     data = tmp_path / "node"
     data.mkdir()

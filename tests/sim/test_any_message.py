@@ -63,7 +63,7 @@ class Fuzzer:
                 run, draw.choice([MANIFEST.render(), b"", b"\n", None]), sizes, draw.choice([CONTENTS, None])
             ),
             lambda: m.NoResults(run, "gone"),
-            lambda: m.Release(run),
+            lambda: m.Release(run, draw.choice([False, True])),
             lambda: m.Hello("again", ()),
             lambda: m.PeersKnown((m.KnownPeer(peer(3), ("/ip4/10.9.9.9/tcp/1",)),)),
         )

@@ -193,6 +193,9 @@ class Slow:
             assert (results / "stdout").read_bytes() == b"r"  # Nothing is taken away while it reads.
             self.ended += 1
 
+    async def retract(self, where, below):
+        """See Publishing: there is nothing."""
+
 
 @pytest.mark.parametrize("how", ["cancelled", "late", "left"])
 def test_a_publication_that_nobody_waits_for_any_more_ends_and_leaves_nothing(how):

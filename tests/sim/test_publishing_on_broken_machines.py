@@ -19,7 +19,7 @@ class Broken:
 
     name = "local"
 
-    def __init__(self, where):
+    def __init__(self, *where):
         self.where = where
 
     def refusal(self, where):
@@ -29,21 +29,24 @@ class Broken:
         self._fail("publish")
         return "file:///somewhere"
 
+    async def retract(self, where, below):
+        self._fail("retract")
+
     @asynccontextmanager
     async def published(self, where, below, location, bytes_max):
         self._fail("published")
         yield None
 
     def _fail(self, step):
-        if step == self.where:
+        if step in self.where:
             raise OSError(24, "Too many open files")
 
 
-@pytest.mark.parametrize("where", ["publish", "published"])
-def test_a_node_survives_what_its_disk_does_while_it_publishes_or_reads_back(where):
+@pytest.mark.parametrize("where", [["publish"], ["published"], ["publish", "retract"], ["published", "retract"]])
+def test_a_node_survives_what_its_disk_does_while_it_publishes_reads_back_or_takes_back(where):
     async def main():
         async with cluster(2) as nodes:
-            ways = Publishers({LocalPublisher: Broken(where)})
+            ways = Publishers({LocalPublisher: Broken(*where)})
             for _ in range(2):
                 await nodes.start(says(b"r"), node=lambda parts: Node(replace(parts, publishers=ways)))
             await nodes.settled()

@@ -43,6 +43,12 @@ def dismissed(effects):
     return [run.peer for effect in effects if isinstance(effect, Dismiss) for run in effect.executions]
 
 
+def retracted(effects):
+    """Who is told that what it published does not count."""
+    dismissals = [effect for effect in effects if isinstance(effect, Dismiss) and effect.retract]
+    return [run.peer for effect in dismissals for run in effect.executions]
+
+
 def fetched(effects):
     return [effect.peer for effect in effects if isinstance(effect, Fetch)]
 
@@ -223,6 +229,24 @@ def test_winners_are_dismissed_when_the_job_is_stopped_and_losers_were_before():
     after, performed = play([Stopped()], state)
     assert dismissed(performed) == nodes[1:]
     assert after.record.verdict == state.verdict
+
+
+def test_only_what_was_kept_of_what_winners_published_counts():
+    state, nodes, performed = decided()
+    assert retracted(performed) == []
+    failed, after_failing = play([Lied(nodes[0], "a")], state)
+    assert retracted(after_failing) == []  # It is told with the others, when the end is durable.
+    _, performed = play([Kept(kept(nodes[1]))], failed)
+    assert (retracted(performed), dismissed(performed)) == ([nodes[0], nodes[2]], [nodes[1], nodes[0], nodes[2]])
+    for end in (CannotKeep("full"), Stopped(), Stopped(Failure(code="time", reason="over"))):
+        _, performed = play([end], state)
+        assert retracted(performed) == nodes
+
+
+def test_who_only_ran_has_published_nothing():
+    state, _ = running()
+    _, performed = play([Stopped()], state)
+    assert (retracted(performed), len(dismissed(performed))) == ([], 3)
 
 
 NODES = st.sampled_from(PEERS[:4])
