@@ -134,7 +134,7 @@ def _copied(results: Path, place: _Place, partial: str) -> None:
     try:
         _make_partial(results, place, partial)
         with _opened(place) as folder:
-            _copy_folder(results, folder, partial)
+            _fill(results, folder, partial)
     except OSError as error:
         raise _cannot(place, error) from error
 
@@ -239,16 +239,18 @@ def _make(parent: int, name: str) -> None:
 
 
 def _copy_folder(source: Path, parent: int, name: str) -> None:
-    """Into a folder that is there. Synced. What is copied is this node's, within its own limits."""
+    os.mkdir(name, _mode(source), dir_fd=parent)
+    _fill(source, parent, name)
+
+
+def _fill(source: Path, parent: int, name: str) -> None:
+    """Synced. What is there belongs to this node, so no more than its own limits can be found in it."""
     folder = os.open(name, _FOLDER, dir_fd=parent)
     try:
         with os.scandir(source) as entries:
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    os.mkdir(entry.name, _mode(Path(entry.path)), dir_fd=folder)
-                    _copy_folder(Path(entry.path), folder, entry.name)
-                else:
-                    _copy_file(Path(entry.path), folder, entry.name)
+                copy = _copy_folder if entry.is_dir(follow_symlinks=False) else _copy_file
+                copy(Path(entry.path), folder, entry.name)
         os.fsync(folder)
     finally:
         os.close(folder)

@@ -264,15 +264,17 @@ def test_a_store_that_hangs_holds_up_nobodys_publication():
     async def main():
         async with cluster(9) as nodes:
             await odd_pair(nodes, "hung")
-            requester = await by_hand(nodes)
-            for number in range(limits.PUBLISHED_AT_ONCE + 1):
-                execution = f"{number:032x}"
+            requesters = [await by_hand(nodes, number) for number in (HANDMADE, STRANGER)]
+            for number in range(2 * limits.PUBLISHED_AT_ONCE):
+                requester, execution = requesters[number % 2], f"{number:032x}"
                 await requester.given(job_of(nodes, verifier="noop"), execution)
                 await requester.hears(m.Proposed, execution=execution)
                 requester.say(m.HandOver(execution))
                 await requester.hears(m.Results, execution=execution)
                 requester.say(m.Release(execution, retract=True))
+            began = trio.current_time()
             assert (await nodes.submit(job_of(nodes, concurrency=2))).state == "completed"
+            assert trio.current_time() - began < limits.RETRACT_S / 2
 
     simulate(main)
 

@@ -53,10 +53,11 @@ def test_a_block_of_two_pins_stays_until_both_are_gone(tmp_path: Path):
 
 def test_a_pin_that_is_made_again_lets_go_of_what_it_had(tmp_path: Path):
     async def main(store: Blockstore, clock: Clock) -> None:
-        await store.put([block(n) for n in range(3)])
-        await store.pin(b"name", [key(0), key(1)])
-        await store.pin(b"other", [key(0)])
+        await store.put([block(n) for n in range(4)])
+        await store.pin(b"name", [key(0), key(1), key(3)])
+        await store.pin(b"other", [key(3)])
         await store.pin(b"name", [key(1), key(2)])
+        assert {path.read_bytes() for path in files(tmp_path / "pinned")} == {block(n)[1] for n in (1, 2, 3)}
         await store.unpin(b"other")
         assert {path.read_bytes() for path in files(tmp_path / "pinned")} == {block(1)[1], block(2)[1]}
         with pytest.raises(NoRoom, match="evicted meanwhile"):
