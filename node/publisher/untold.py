@@ -43,8 +43,8 @@ class Publication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def file(self) -> str:
-        """An execution id is of its requester's choice, and two may choose the same."""
-        return f"{self.requester}-{self.execution}{_SUFFIX}"
+        """One for each place."""
+        return self.below.replace("/", "-") + _SUFFIX
 
 
 class Untold:

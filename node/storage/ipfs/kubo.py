@@ -76,6 +76,7 @@ class Kubo:
 
     async def unpin(self, pin: str) -> None:
         """See Blocks: nothing is. A daemon has one pin for a CID, whoever asked for it, so it may be its operator's."""
+        log.info("kubo_pin_stays", extra={"pin": pin})
 
     @asynccontextmanager
     async def _exported(self, root: Cid) -> AsyncIterator[Receive]:
