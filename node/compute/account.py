@@ -12,10 +12,22 @@ from dataclasses import dataclass, field
 
 from node import limits
 from node.messages import Offer
-from node.model import JobId, JobSpec, shown
+from node.model import (
+    InlineInput,
+    Input,
+    JobId,
+    JobSpec,
+    LocalPublisher,
+    ObjectPublisher,
+    Publisher,
+    UrlInput,
+    shown,
+)
 
 _SPEC_BYTES = 1 * limits.KiB  # What any spec takes in memory,
-_ITEM_BYTES = 64  # and each argument, variable, input or output of it, before its text.
+_ITEM_BYTES = 64  # and each text of it besides its characters,
+_INPUT_BYTES = 384  # and each input or output, and
+_FILE_BYTES = 320  # each inline file, with its hash.
 
 
 @dataclass(slots=True, eq=False)
@@ -123,9 +135,30 @@ def paths_weight(paths: Sequence[str] | None) -> int:
 
 
 def weight(spec: JobSpec) -> int:
-    """About the bytes of memory that a spec takes."""
-    engine = spec.engine
-    items = len(engine.args) + 2 * len(engine.env) + len(spec.inputs) + len(spec.outputs)
-    text = sum(map(len, engine.args)) + sum(len(name) + len(value) for name, value in engine.env.items())
-    text += sum(len(shown(ref)) + len(ref.path) for ref in spec.inputs) + sum(len(each.path) for each in spec.outputs)
-    return _SPEC_BYTES + items * _ITEM_BYTES + text
+    """About the bytes of memory that a spec takes: hardly less, whoever wrote it."""
+    engine, cut = spec.engine, spec.sharding
+    texts = [*engine.args, *engine.env, *engine.env.values(), *(each.path for each in spec.outputs)]
+    texts += () if cut is None else (cut.glob_pattern, cut.base_path)
+    items = _ITEM_BYTES * len(texts) + _INPUT_BYTES * (len(spec.inputs) + len(spec.outputs))
+    refs = sum(map(_input_weight, spec.inputs)) + _chars(_place(spec.publisher))
+    return _SPEC_BYTES + items + sum(map(_chars, texts)) + refs
+
+
+def _input_weight(ref: Input) -> int:
+    size = _chars(shown(ref)) + _chars(ref.path)
+    if isinstance(ref, UrlInput):
+        size += _chars(ref.etag or "")
+    if isinstance(ref, InlineInput):
+        size += sum(_FILE_BYTES + _chars(name) + len(file.content or b"") for name, file in ref.files.items())
+    return size
+
+
+def _place(publisher: Publisher) -> str:
+    if isinstance(publisher, LocalPublisher):
+        return publisher.folder
+    return publisher.url if isinstance(publisher, ObjectPublisher) else ""
+
+
+def _chars(text: str) -> int:
+    """Bytes of its characters: one that is not ASCII may make all of them four bytes wide."""
+    return len(text) if text.isascii() else 4 * len(text)

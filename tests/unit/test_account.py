@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from node import limits
 from node.compute.account import Account, paths_weight, weight
-from node.messages import Offer
-from node.model import JobSpec, Output, WasmEngine
+from node.messages import Offer, decode, encode
+from node.model import (
+    InlineFile,
+    InlineInput,
+    JobSpec,
+    LocalPublisher,
+    ObjectPublisher,
+    Output,
+    Sharding,
+    UrlInput,
+    WasmEngine,
+)
+
+FREE_LISTS = 16 * limits.KiB  # What the interpreter keeps for later while an offer is decoded.
 
 
 def spec(text=0):
@@ -17,6 +32,27 @@ def spec(text=0):
 
 def offer(number, text=0):
     return Offer(f"{number:032x}", "c" * 64, spec(text), 8)
+
+
+def files(count, inputs, **file):
+    """A spec with ``count`` inline files in each of ``inputs`` inputs."""
+    refs = (
+        InlineInput(path=f"/i{i}", files={f"{i}-{j}.txt": InlineFile(**file) for j in range(count)})
+        for i in range(inputs)
+    )
+    return JobSpec(engine=WasmEngine(module="0" * 64), inputs=tuple(refs), outputs=())
+
+
+def with_args(*args):
+    return JobSpec(engine=WasmEngine(module="0" * 64, args=args), outputs=())
+
+
+def with_urls(count):
+    refs = (
+        UrlInput(url="https://e/", path=f"/{i}", size=2**40, etag=f'"{"e" * 300}"', sha256="0" * 64)
+        for i in range(count)
+    )
+    return JobSpec(engine=WasmEngine(module="0" * 64), inputs=tuple(refs), outputs=())
 
 
 def test_an_offer_is_taken_up_as_often_as_its_job_has_shards_and_until_it_is_over():
@@ -148,3 +184,52 @@ def test_whatever_comes_and_goes_the_bytes_are_counted(steps):
 def test_text_weighs_what_it_takes():
     wide = JobSpec(engine=WasmEngine(module="0" * 64, env={"a" * 100: "b" * 1000}), outputs=())
     assert weight(wide) - weight(JobSpec(engine=WasmEngine(module="0" * 64), outputs=())) == 1100 + 2 * 64
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        files(200, 40, size=0, sha256="0" * 64),
+        files(171, 50, size=700_000, sha256="0" * 64),
+        files(100, 60, content=b"x" * 80),
+        with_args(*("\U0001f600" + "x" * 16_000,) * 16),
+        with_urls(64),
+    ],
+)
+def test_an_offer_weighs_what_it_takes_in_memory_whatever_it_is_made_of(large):
+    body = encode(Offer("a" * 32, "c" * 64, large, 8))
+    tracemalloc.start()
+    try:
+        kept = decode(body)
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert taken - FREE_LISTS <= weight(kept.spec) <= taken * 2
+
+
+def test_a_requester_cannot_fill_this_node_with_files_sent_along():
+    large = files(200, 40, size=0, sha256="0" * 64)
+    account = Account()
+    for number in range(20):
+        account.bid_on(Offer(f"{number:032x}", "c" * 64, large, 8))
+    assert [number for number in range(20) if account.take(offer(number).job) is not None] == [19]
+
+
+def test_an_honest_job_with_a_thousand_files_is_taken_many_times_at_once():
+    """1 MiB in all, the most that a spec may have."""
+    honest = files(250, 4, size=1_048, sha256="0" * 64)
+    account, mine = Account(), Offer("a" * 32, "c" * 64, honest, 8)
+    for _ in range(limits.EXECUTIONS_PER_REQUESTER):
+        assert account.refusal(mine) is None
+        account.begin(mine)
+    for number in range(10):
+        account.bid_on(Offer(f"{number:032x}", "c" * 64, honest, 8))
+    assert all(account.take(offer(number).job) is not None for number in range(10))
+
+
+def test_what_a_spec_says_of_shards_and_of_publishing_weighs_too():
+    bare = with_args()
+    cut = JobSpec(engine=bare.engine, outputs=(), sharding=Sharding(glob_pattern="*" * 1000, base_path="/" * 500))
+    assert weight(cut) - weight(bare) == 1500 + 2 * 64
+    for publisher in (ObjectPublisher(url="s3://" + "b" * 995), LocalPublisher(folder="/" + "f" * 999)):
+        assert weight(JobSpec(engine=bare.engine, outputs=(), publisher=publisher)) - weight(bare) == 1000
