@@ -18,7 +18,7 @@ _TROUBLED: tuple[ShardState, ...] = ("failed", "not_verified")
 
 Caller = Request[Any, Any, Any]
 Limit = Annotated[int, QueryParameter(ge=1, le=limits.SHARDS_LISTED_MAX, description="How many shards at most.")]
-After = Annotated[int, QueryParameter(ge=-1, description="Shards with a greater number.")]
+After = Annotated[int, QueryParameter(ge=-1, le=limits.SHARDS_MAX, description="Shards with a greater number.")]
 State = Annotated[str, QueryParameter(name="state", description=f"Only those in this state: {', '.join(_STATES)}.")]
 
 

@@ -11,6 +11,7 @@ from node.journal.records import Failure, ShardRecord, Tally
 
 ALICE = SigningKey(b"a" * 32)
 COUNT = 2_500
+HUGE = 2**70
 
 
 def shard(number):
@@ -71,8 +72,14 @@ def test_what_makes_no_sense_is_refused(tmp_path):
     async def scenario(node):
         async with node.client(ALICE) as http:
             job = await submitted(node, http)
-            for query in ("state=lost", "limit=0", f"limit={limits.SHARDS_LISTED_MAX + 1}", "after=-2", "after=x"):
-                assert (await http.get(f"/v1/jobs/{job}/shards?{query}")).status_code == 400, query
+            numbers = [f"limit={limits.SHARDS_LISTED_MAX + 1}", f"limit={HUGE}", "limit=0", "limit="]
+            numbers += [f"after={limits.SHARDS_MAX + 1}", f"after={2**63}", f"after={HUGE}", "after=-2", "after=x"]
+            for query in ("state=lost", *numbers):
+                refused = await http.get(f"/v1/jobs/{job}/shards?{query}")
+                assert (refused.status_code, refused.json()["code"]) == (400, "bad_request"), query
+                assert query.partition("=")[0] in refused.json()["detail"]
+            assert (await http.get(f"/v1/jobs/{job}/shards?after={limits.SHARDS_MAX}")).json() == {"shards": []}
+            assert (await http.get(f"/v1/jobs?limit={HUGE}")).status_code == 400
         async with node.client() as stranger:
             assert (await stranger.get(f"/v1/jobs/{job}/shards")).status_code == 404
 
