@@ -123,11 +123,13 @@ def _checked(job: JobView, view: ManifestView) -> tuple[Manifests, int]:
 
 
 def check_receipt(client: Client, job: JobView, receipt: bytes, h1: str | None) -> None:
-    """Raises BrokenAnswer unless it is the node's own, of this job and of these results, and holds."""
+    """Raises BrokenAnswer unless it is the node's own, of this job, and holds; and of the results with this hash, where
+    the node has any (``h1`` None: it has not, they were deleted).
+    """
     checked = check(receipt, requester=PeerId(client.peer_id()))
     if isinstance(checked, Broken):
         raise BrokenAnswer(f"the receipt does not hold: {checked.why}", "tell the node's operator")
-    if (checked.predicate.job, checked.predicate.manifest) != (job.id, h1):
+    if checked.predicate.job != job.id or h1 not in (None, checked.predicate.manifest):
         raise BrokenAnswer("the receipt is of another job or of other results", "tell the node's operator")
 
 

@@ -23,4 +23,6 @@ def keep_receipt(client: Client, job: JobView, path: Path, *, force: bool) -> No
         partial.replace(path)
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}", "name another file with --output") from error
+    if job.results is None:
+        output.say("the node has no results of this job any more: there was nothing to compare the receipt with")
     output.say(f"the receipt holds; next: `{output.program()} verify {path}`")
