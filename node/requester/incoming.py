@@ -14,9 +14,11 @@ from node.errors import NoRoom
 from node.journal.records import JobRecord
 from node.model import PeerId
 from node.receipt.files import whole_manifest
-from node.receipt.layout import folder_of
+from node.receipt.layout import PER_SHARD, folder_of
 from node.vault.results import Intake
 from node.verifier.manifest import PREFIX, Line, Manifest, name_problem
+
+_SHARED = frozenset({PREFIX, f"{PREFIX}/{PER_SHARD}"})  # Folders that are there once for all shards.
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Weight:
     """What a shard's files take of the limits that all files of a receipt share."""
 
     files: int = 0
-    folders: int = 0
+    folders: int = 0  # its own
     manifest_bytes: int = 0
 
 
@@ -37,7 +39,7 @@ class Collected:
     bytes: int = 0  # of the shards that are kept
     manifests: dict[int, Manifest] = field(default_factory=dict)  # the same
     _weights: dict[int, Weight] = field(default_factory=dict)
-    _total: Weight = field(default_factory=Weight)
+    _total: Weight = Weight(folders=len(_SHARED))
 
     def incoming(self, shard: int) -> Incoming:
         """The results of one of its shards."""
@@ -126,7 +128,7 @@ def weighed(manifest: Manifest, part: str) -> Weight:
     """
     if not part:
         return Weight()
-    folders: set[str] = set()
+    folders = set(_SHARED)
     size = 0
     for line in manifest.lines:
         name = f"{PREFIX}/{part}{line.path}"
@@ -135,7 +137,7 @@ def weighed(manifest: Manifest, part: str) -> Weight:
             raise NoRoom(f"a result file cannot be filed below {part}: {problem}")
         size += len(line.sha256) + len(name.encode()) + 3
         above = name.rpartition("/")[0]
-        while above and above not in folders:
+        while above not in folders:
             folders.add(above)
             above = above.rpartition("/")[0]
-    return Weight(len(manifest.lines), len(folders), size)
+    return Weight(len(manifest.lines), len(folders - _SHARED), size)
