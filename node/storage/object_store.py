@@ -31,6 +31,7 @@ _Piece = tuple[str, Stored, int, int]  # path in the listing, object, first byte
 
 _THREADS_MAX = 16
 _DELETED_AT_ONCE = 1_000  # What one request of S3 takes.
+_DELETE_ROUNDS = 8  # Each with a listing of at most OBJECTS_MAX.
 
 
 class ObjectStore:
@@ -79,14 +80,15 @@ class ObjectStore:
     async def delete_tree(self, url: str) -> None:
         """Delete every object below a URL, and none of exactly its name. Raises StorageError."""
         name = self.allowed(url)
-        while True:
+        for _ in range(_DELETE_ROUNDS):  # A request may end at the first object that somebody else has deleted.
             found = await self._asked(limits.OBJECT_LIST_S, self._objects.below, name, limits.OBJECTS_MAX)
             keys = [stored.key for stored in found if name.key and stored.key.startswith(f"{name.key}/")]
+            if not keys:
+                return
             for start in range(0, len(keys), _DELETED_AT_ONCE):
                 batch = keys[start : start + _DELETED_AT_ONCE]
                 await trio.to_thread.run_sync(self._objects.delete, name, batch, limiter=self._limiter)
-            if len(found) <= limits.OBJECTS_MAX:
-                return
+        raise StorageError(f"{name.url} does not become empty: the store keeps what is there, or it is being filled")
 
     def _put(self, name: ObjectName, path: Path, size: int) -> None:
         with path.open("rb") as file:

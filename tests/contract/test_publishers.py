@@ -134,6 +134,10 @@ class OfObjects(PublisherContract):
         async def main() -> None:
             async with self.place(tmp_path) as place:
                 location = await place.way.publish(place.allowed, LABEL, results(tmp_path))
+                with monkeypatch.context() as patched:
+                    patched.setattr(object_store, "_DELETE_ROUNDS", 2)
+                    with pytest.raises(StorageError, match="does not become empty"):
+                        await place.way.retract(place.allowed, LABEL)
                 await place.way.retract(place.allowed, LABEL)
                 await self.check_gone(place, tmp_path, location)
 
