@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import partial
 
 import msgspec
 import trio
@@ -72,7 +71,7 @@ async def take_back_all(bench: Bench, left_over: Sequence[Publication]) -> None:
     """Those that a start found."""
     async with trio.open_nursery() as nursery:
         for publication in left_over:
-            nursery.start_soon(partial(take_back, bench, publication))
+            nursery.start_soon(take_back, bench, publication)
 
 
 def _noted(bench: Bench, publication: Publication) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -258,6 +259,58 @@ def test_what_a_store_that_is_down_keeps_is_taken_back_at_the_next_start(trouble
                 assert (left_in(nodes) == ([], [])) == is_back
 
     simulate(main)
+
+
+class Mortal:
+    """Work on a disk, until ``left`` calls more have been made: then nothing is done any more."""
+
+    def __init__(self, die):
+        self.left = math.inf
+        self._die = die
+
+    async def __call__(self, call, *args):
+        await trio.lowlevel.checkpoint()
+        if self.left <= 0:
+            return None
+        done = call(*args)
+        self.left -= 1
+        if self.left == 0:
+            self._die()
+        return done
+
+
+def killed_after(steps):
+    """A node dies so far into a publication and starts again: whether it said where, what lies there, and notes."""
+    found = []
+
+    async def main():
+        async with cluster(11) as nodes:
+            nodes.shared.mkdir()
+            offload = Mortal(lambda: nodes.stop(0))
+            way = LocalPublishing((nodes.shared,), nodes.folder / "nobody", offload)
+            mortal = lambda parts: replace(parts, ambient=replace(parts.ambient, offload=offload))  # noqa: E731
+            await nodes.start(says(b"r"), node=lambda parts: wired(way)(mortal(parts)))
+            requester = await by_hand(nodes)
+            await requester.given(job_of(nodes, verifier="noop"), EXECUTION)
+            await requester.hears(m.Proposed, execution=EXECUTION)
+            offload.left = steps
+            requester.say(m.HandOver(EXECUTION))
+            await trio.sleep(60)
+            if offload.left <= 0:
+                await nodes.start(says(b"r"), 0)
+                await trio.sleep(60)
+            is_told = any(isinstance(message, m.Results) for message in requester.heard)
+            found.append((is_told, bool(left_in(nodes)[0]), left_in(nodes)[1] != []))
+
+    simulate(main)
+    return found[0]
+
+
+def test_whenever_it_is_killed_a_publication_is_gone_or_its_requester_may_count_on_it():
+    noted_to_named = [killed_after(steps) for steps in range(1, 5)]
+    assert noted_to_named == [(False, False, False)] * 4
+    assert killed_after(5) == (False, True, False)  # Between the note's end and the word to the requester: it stays.
+    assert killed_after(6) == (True, True, False)
 
 
 def test_a_store_that_hangs_holds_up_nobodys_publication():
