@@ -12,7 +12,7 @@ from cli.outcome import ENDED, TROUBLED, agreed_of, counted, only_shard, outcome
 from cli.output import short_peer
 from cli.quantities import shown_size
 from node.api.views import ExecutionView, JobView, ShardView
-from node.model import InlineInput, Input, JobSpec, UrlInput, shown
+from node.model import InlineInput, Input, JobSpec, UrlInput, cut, shown
 
 _PEERS_SHOWN = 64
 _TROUBLED_SHOWN = 20
@@ -127,7 +127,15 @@ def _in_a_line(shard: ShardView) -> str:
 
 def _trouble(job: JobView, shard: ShardView) -> Iterator[str]:
     yield f"shard {shard.shard}: {reason_of(shard)}"
+    yield from _seen(shard)
     yield from _runs(job, shard)
+
+
+def _seen(shard: ShardView) -> Iterator[str]:
+    """The first of its paths; who listed the input chose the words."""
+    if shard.paths.first:
+        more = shard.paths.count - 1
+        yield f"  of {cut(shard.paths.first[0])}{f' and {more} more' if more else ''}"
 
 
 def _executions(job: JobView, shard: ShardView) -> Iterator[str]:

@@ -152,6 +152,7 @@ EVENT_KEEPALIVE_S = 15.0  # A silent event stream carries a comment this often.
 JOBS_LISTED_MAX = 1_000  # A list is no longer, whatever ``limit`` says.
 SHARDS_SHOWN = 100  # Of a job; further ones are asked for by themselves.
 SHARDS_LISTED_MAX = 1_000  # A list is no longer, whatever ``limit`` says.
+SHARD_PATHS_SHOWN = 10  # Of what a shard sees; of further paths only their number. All of a plan fit in PLAN_BYTES_MAX.
 JOBS_LISTED_BYTES = 16 * MiB  # Nor has it more than the newest jobs whose records have so many bytes.
 UPLOADS_PER_CLIENT = 4  # Further uploads at the same time are refused (429).
 UPLOADS_MAX = 32  # The same over all clients of a node.

@@ -20,7 +20,7 @@ from typing_extensions import override
 from node import limits
 from node.api.bodies import while_there
 from node.api.services import Api, api_of
-from node.api.views import event_view
+from node.api.viewing import event_view
 from node.errors import CallerError
 from node.journal.records import JobEvent
 from node.model import ClientId

@@ -12,7 +12,8 @@ from node import limits, spec
 from node.api.bodies import preferred_wait_s, small_body, while_there
 from node.api.services import api_of
 from node.api.shards import viewed
-from node.api.views import JobList, JobView, PlanView, summary_view
+from node.api.viewing import summary_view
+from node.api.views import JobList, JobView, PlanView
 from node.errors import NodeError, TooMany
 from node.journal.records import JobRecord
 from node.model import JobSpec, Plan

@@ -1,7 +1,8 @@
-"""The route of a job's shards, and how many of them a job is shown with."""
+"""The route of a job's shards, how many of them a job is shown with, and what each of them sees of the inputs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, get_args
 
 from litestar import Request, get
@@ -9,7 +10,8 @@ from litestar.params import FromPath, QueryParameter
 
 from node import limits
 from node.api.services import api_of
-from node.api.views import JobView, ShardList, job_view, shard_view
+from node.api.viewing import Paths, job_view, shard_view
+from node.api.views import JobView, ShardList
 from node.errors import CallerError
 from node.journal.records import JobRecord, ShardRecord, ShardState
 
@@ -26,17 +28,24 @@ State = Annotated[str, QueryParameter(name="state", description=f"Only those in 
 async def listed(
     request: Caller, job: FromPath[str], after: After = -1, limit: Limit = 100, of_state: State = ""
 ) -> ShardList:
-    """The shards of a job, by their numbers. For the next page give the last number that came as `after`."""
+    """The shards of a job, by their numbers. For the next page give the last number that came as `after`.
+
+    Of the paths that a shard sees there are the first ten, and how many there are.
+    """
     wanted = tuple(state for state in _STATES if state == of_state)
     if of_state and not wanted:
         raise CallerError(f"expected one of {', '.join(_STATES)} in state")
-    shards = await api_of(request).services.jobs.shards(request.auth, job, after=after, limit=limit, states=wanted)
-    return ShardList(shards=tuple(map(shard_view, shards)))
+    jobs = api_of(request).services.jobs
+    record = await jobs.find(request.auth, job)
+    shards = await jobs.shards(request.auth, record.job, after=after, limit=limit, states=wanted)
+    paths = await _paths(request, record, shards)
+    return ShardList(shards=tuple(shard_view(shard, paths) for shard in shards))
 
 
 async def viewed(request: Caller, record: JobRecord) -> JobView:
     """A job as it is shown: with the details of shards that failed, then of others."""
-    return job_view(record, await _shown(request, record))
+    shards = await _shown(request, record)
+    return job_view(record, shards, await _paths(request, record, shards))
 
 
 async def _shown(request: Caller, record: JobRecord) -> list[ShardRecord]:
@@ -48,3 +57,11 @@ async def _shown(request: Caller, record: JobRecord) -> list[ShardRecord]:
         troubled = list(await jobs.shards(request.auth, record.job, limit=most, states=_TROUBLED))
     others = [shard for shard in first if shard.state not in _TROUBLED]
     return (troubled + others)[:most]
+
+
+async def _paths(request: Caller, record: JobRecord, shards: Sequence[ShardRecord]) -> Paths:
+    """What these shards see; without sharding that is every input."""
+    numbers = [shard.shard for shard in shards]
+    if record.plan_sha256 is None:
+        return dict.fromkeys(numbers, tuple(ref.path for ref in record.spec.inputs))
+    return await api_of(request).services.jobs.paths(request.auth, record.job, numbers)

@@ -1,17 +1,14 @@
-"""What the HTTP API says about jobs and nodes: its own structs, version ``/v1``, and the conversions from records.
+"""What the HTTP API says about jobs and nodes: its own structs, version ``/v1``.
 
-Lives here: shapes of answers, used by the server and by the command line. Does not live here: routes, status codes.
+Lives here: shapes of answers, used by the server and by the command line. Does not live here: how they are made from
+records (``node.api.viewing``), routes, status codes.
 Times are RFC 3339 in UTC. A field that does not apply is null; nothing is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
-
 import msgspec
 
-from node.journal.records import ExecutionRecord, JobEvent, JobRecord, ShardRecord, VerdictRecord
 from node.model import JobSpec
 
 
@@ -98,11 +95,19 @@ class ShardResultsView(_View, frozen=True, kw_only=True):
     location: str
 
 
+class PathsView(_View, frozen=True, kw_only=True):
+    """What a shard sees of the inputs, as paths of the job: how many, and the first of them, at most 10."""
+
+    count: int
+    first: tuple[str, ...]
+
+
 class ShardView(_View, frozen=True, kw_only=True):
     """One shard. ``state``: waiting, running, handing_over; completed, not_verified, failed, cancelled."""
 
     shard: int
     state: str
+    paths: PathsView
     executions: tuple[ExecutionView, ...]
     verdict: VerdictView | None
     failure: FailureView | None
@@ -238,112 +243,3 @@ class Problem(_View, frozen=True, kw_only=True):
     detail: str
     code: str
     path: str | None = None
-
-
-def instant(at: float) -> str:
-    """Seconds since 1970 to RFC 3339 with milliseconds, UTC."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def event_view(event: JobEvent) -> EventView:
-    """An event as it is streamed."""
-    return EventView(
-        seq=event.seq,
-        at=instant(event.at),
-        kind=event.kind,
-        peer=event.peer,
-        execution=event.execution,
-        shard=event.shard,
-        text=event.text,
-    )
-
-
-def summary_view(record: JobRecord) -> JobSummary:
-    """A job as a line."""
-    return JobSummary(
-        id=record.job,
-        name=record.spec.name,
-        state=record.state,
-        submitted_at=instant(record.submitted_at),
-        ended_at=None if record.ended_at is None else instant(record.ended_at),
-        verdict=_verdict_word(record),
-        shards=record.shards,
-        completed=record.tally.completed,
-        reason=_reason(record),
-    )
-
-
-def job_view(record: JobRecord, shards: Sequence[ShardRecord]) -> JobView:
-    """A job, with the details of these shards."""
-    draw, failure, results = record.draw, record.failure, record.results
-    return JobView(
-        id=record.job,
-        name=record.spec.name,
-        state=record.state,
-        submitted_at=instant(record.submitted_at),
-        deadline=instant(record.deadline),
-        ended_at=None if record.ended_at is None else instant(record.ended_at),
-        spec=record.spec,
-        spec_sha256=record.spec_sha256,
-        plan_sha256=record.plan_sha256,
-        answers=tuple(AnswerView(peer=a.peer, code=a.code, reason=a.reason, holds=a.holds) for a in record.answers),
-        draw=None if draw is None else DrawView(salt=draw.salt, bidders=draw.bidders, holders=draw.holders),
-        shards=record.shards,
-        tally=TallyView(**msgspec.structs.asdict(record.tally)),
-        details=tuple(map(shard_view, shards)),
-        failure=None if failure is None else FailureView(code=failure.code, reason=failure.reason),
-        reason=_reason(record),
-        results=None if results is None else ResultsView(hash=results.hash, files=results.files, bytes=results.bytes),
-    )
-
-
-def shard_view(shard: ShardRecord) -> ShardView:
-    """One shard, whole."""
-    failure, results = shard.failure, shard.results
-    return ShardView(
-        shard=shard.shard,
-        state=shard.state,
-        executions=tuple(map(_execution_view, shard.executions)),
-        verdict=None if shard.verdict is None else _verdict_view(shard.verdict),
-        failure=None if failure is None else FailureView(code=failure.code, reason=failure.reason),
-        results=None
-        if results is None
-        else ShardResultsView(
-            hash=results.hash,
-            files=results.files,
-            bytes=results.bytes,
-            peer=results.peer,
-            exit_code=results.exit_code,
-            location=results.location,
-        ),
-    )
-
-
-def _execution_view(execution: ExecutionRecord) -> ExecutionView:
-    return ExecutionView(
-        execution=execution.execution,
-        peer=execution.peer,
-        state=execution.state,
-        hash=execution.hash,
-        code=execution.code,
-        reason=execution.reason,
-        agreed=execution.agreed,
-        lied=execution.lied,
-        sources=execution.sources,
-    )
-
-
-def _verdict_view(verdict: VerdictRecord) -> VerdictView:
-    groups = tuple(GroupView(hash=group.hash, peers=group.peers) for group in verdict.groups)
-    return VerdictView(kind=verdict.kind, hash=verdict.hash, groups=groups, reason=verdict.reason)
-
-
-def _verdict_word(record: JobRecord) -> str | None:
-    """Of the whole job: what every one of its shards has."""
-    if record.state == "completed":
-        return "verified" if record.spec.verifier == "deterministic" else "unchecked"
-    return "not_verified" if record.state == "not_verified" else None
-
-
-def _reason(record: JobRecord) -> str:
-    return record.reason or ("" if record.failure is None else record.failure.reason)

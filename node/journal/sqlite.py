@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
@@ -20,7 +20,7 @@ from node import limits
 from node.errors import JournalError
 from node.journal.base import Entry, ForgetResults, SaveJob, SaveModule, SaveShards
 from node.journal.records import JobEvent, JobRecord, ShardRecord
-from node.model import ClientId, JobId, Plan, Sha256
+from node.model import ClientId, JobId, Sha256
 
 SCHEMA_VERSION = 2
 _BUSY_S = 10.0
@@ -53,7 +53,8 @@ _T = TypeVar("_T")
 _ENCODER = msgspec.msgpack.Encoder()
 _RECORD = msgspec.msgpack.Decoder(JobRecord)
 _SHARD = msgspec.msgpack.Decoder(ShardRecord)
-_PLAN: msgspec.msgpack.Decoder[Plan] = msgspec.msgpack.Decoder(Plan)
+_PLAN = msgspec.msgpack.Decoder(tuple[msgspec.Raw, ...])  # A shard's paths are decoded when they are asked for.
+_PATHS = msgspec.msgpack.Decoder(tuple[str, ...])
 _EVENT = msgspec.msgpack.Decoder(JobEvent)
 
 
@@ -124,10 +125,11 @@ class SqliteJournal:
         """See Journal."""
         return frozenset(row[0] for row in self._read("SELECT shard FROM shard WHERE job = ?", job))
 
-    def plan(self, job: JobId) -> Plan | None:
+    def paths(self, job: JobId, shards: Collection[int]) -> Mapping[int, tuple[str, ...]]:
         """See Journal."""
         rows = self._read("SELECT plan FROM plan WHERE job = ?", job)
-        return self._decoded(_PLAN, rows[0][0]) if rows else None
+        plan = self._decoded(_PLAN, rows[0][0]) if rows else ()
+        return {shard: self._decoded(_PATHS, plan[shard]) for shard in shards if 0 <= shard < len(plan)}
 
     def events(self, job: JobId, after: int = 0) -> tuple[JobEvent, ...]:
         """See Journal."""
@@ -198,7 +200,7 @@ class SqliteJournal:
         except sqlite3.Error as error:
             raise JournalError(f"{self._path}: the journal cannot be read: {error}") from error
 
-    def _decoded(self, decoder: msgspec.msgpack.Decoder[_T], document: bytes) -> _T:
+    def _decoded(self, decoder: msgspec.msgpack.Decoder[_T], document: bytes | msgspec.Raw) -> _T:
         try:
             return decoder.decode(document)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
@@ -113,6 +113,14 @@ class JobDesk:
         if live is not None:
             return tuple(live_page(live.shown, live.shown_shards, after, limit, states))
         return await self._ambient.offload(kept_page, self._journal, record, after, limit, states)
+
+    async def paths(self, client: ClientId, name: str, shards: Collection[int]) -> Mapping[int, Sequence[str]]:
+        """See Jobs."""
+        record = await self.find(client, name)
+        live = self._live(client, record.job)
+        if live is None:
+            return await self._ambient.offload(self._journal.paths, record.job, shards)
+        return {} if live.plan is None else {shard: live.plan[shard] for shard in shards}
 
     async def recent(self, client: ClientId, limit: int) -> tuple[JobRecord, ...]:
         """See Jobs."""

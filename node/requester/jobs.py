@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -35,6 +35,9 @@ class Jobs(Protocol):
 
         A shard that has not begun is there too: ``waiting``, or as its job ended.
         """
+
+    async def paths(self, client: ClientId, name: str, shards: Collection[int]) -> Mapping[int, Sequence[str]]:
+        """What each of these shards sees of the inputs, as guest paths; of a job without sharding, nothing."""
 
     async def recent(self, client: ClientId, limit: int) -> tuple[JobRecord, ...]:
         """The client's jobs, newest first."""

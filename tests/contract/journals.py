@@ -116,8 +116,10 @@ class JournalContract:
         plan = (("/inputs/a b", "/inputs/é"), ("/inputs/c",))
         ended = record(state="failed", ended_at=3.0)
         journal = self.written(tmp_path / "j", [SaveJob(record(), plan=plan)], [SaveJob(ended)])
-        assert journal.plan("a" * 32) == plan
-        assert journal.plan("b" * 32) is None
+        assert journal.paths("a" * 32, (0, 1)) == dict(enumerate(plan))
+        assert journal.paths("a" * 32, [1]) == {1: plan[1]}
+        assert journal.paths("a" * 32, (-1, 2, 2**70)) == {}
+        assert journal.paths("b" * 32, (0,)) == {}
 
     def test_a_journal_of_before_there_were_shards_is_refused_in_words(self, tmp_path):
         import sqlite3

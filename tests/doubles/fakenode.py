@@ -19,7 +19,8 @@ from typing import Any
 import msgspec
 from unit.receipts import FILES, HONEST, REQUESTER, finished, spec_of
 
-from node.api.views import EventView, FileView, JobList, JobView, ManifestView, NodeView, PeerList, Problem, job_view
+from node.api.viewing import job_view
+from node.api.views import EventView, FileView, JobList, JobView, ManifestView, NodeView, PeerList, Problem
 from node.journal.records import ResultsRecord, Tally
 from node.receipt.sign import make
 from node.receipt.statement import Facts
@@ -206,7 +207,7 @@ def _faked(facts: Facts, files: Mapping[str, bytes]) -> FakeNode:
     names = [line.name.removeprefix("results/") for line in facts.manifest.lines]
     views = (FileView(name=n, size=len(files[n]), sha256=hashlib.sha256(files[n]).hexdigest()) for n in names)
     return FakeNode(
-        job=job_view(record, facts.shards),
+        job=job_view(record, facts.shards, {}),
         receipt=make(REQUESTER, facts),
         files=dict(files),
         manifest=ManifestView(hash=h1, files=tuple(views)),

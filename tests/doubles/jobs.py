@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -25,6 +25,7 @@ class FakeJobs:
         self.history: dict[JobId, list[JobEvent]] = {}
         self.receipts: dict[JobId, bytes] = {}
         self.shard_records: dict[JobId, tuple[ShardRecord, ...]] = {}
+        self.plans: dict[JobId, Plan] = {}
         self.submit_error: Exception | None = None
         self.ends_at_once = False
         self.open_streams = 0
@@ -82,6 +83,10 @@ class FakeJobs:
         record = await self.find(client, name)
         kept = self.shard_records.get(record.job) or (ShardRecord(shard=0),)
         return tuple(shard for shard in kept if shard.shard > after and (not states or shard.state in states))[:limit]
+
+    async def paths(self, client: ClientId, name: str, shards: Collection[int]) -> Mapping[int, Sequence[str]]:
+        record = await self.find(client, name)
+        return {shard: self.plans[record.job][shard] for shard in shards}
 
     async def find(self, client: ClientId, name: str) -> JobRecord:
         await trio.lowlevel.checkpoint()

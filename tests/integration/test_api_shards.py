@@ -8,6 +8,7 @@ from nacl.signing import SigningKey
 
 from node import limits
 from node.journal.records import Failure, ShardRecord, Tally
+from node.spec import plan_sha256
 
 ALICE = SigningKey(b"a" * 32)
 COUNT = 2_500
@@ -64,6 +65,40 @@ def test_a_job_is_shown_with_those_that_failed_first(tmp_path):
             assert len(numbers) == limits.SHARDS_SHOWN
             assert numbers[:25] == list(range(99, COUNT, 100))
             assert numbers[25:] == [number for number in range(76) if number % 100 != 99][:75]
+
+    serving(tmp_path, scenario)
+
+
+def test_a_page_says_what_its_shards_see(tmp_path):
+    plan = tuple(tuple(f"/inputs/{shard}/{n}" for n in range(shard % 30 + 1)) for shard in range(COUNT))
+
+    async def scenario(node):
+        async with node.client(ALICE) as http:
+            job = await submitted(node, http)
+            node.jobs.plans[job] = plan
+            record = msgspec.structs.replace(node.jobs.records[job], plan_sha256=plan_sha256(plan))
+            node.jobs.records[job] = record
+            pages = [f"/v1/jobs/{job}/shards?limit=60&after=1200", f"/v1/jobs/{job[:8]}/shards?state=failed"]
+            shown = [item for page in pages for item in (await http.get(page)).json()["shards"]]
+            shown += (await http.get(f"/v1/jobs/{job}")).json()["details"]
+            assert len(shown) == 60 + 25 + limits.SHARDS_SHOWN
+            for item in shown:
+                seen = plan[item["shard"]]
+                assert item["paths"] == {"count": len(seen), "first": list(seen[: limits.SHARD_PATHS_SHOWN])}
+
+    serving(tmp_path, scenario)
+
+
+def test_without_sharding_a_shard_sees_every_input(tmp_path):
+    inputs = [{"type": "cid", "cid": "bafy", "path": f"/{number}"} for number in range(12)]
+
+    async def scenario(node):
+        async with node.client(ALICE) as http:
+            job = (await http.post("/v1/jobs", json=SPEC | {"inputs": inputs})).json()
+            first = [f"/{number}" for number in range(limits.SHARD_PATHS_SHOWN)]
+            assert job["details"][0]["paths"] == {"count": 12, "first": first}
+            page = (await http.get(f"/v1/jobs/{job['id']}/shards")).json()["shards"]
+            assert page[0]["paths"] == {"count": 12, "first": first}
 
     serving(tmp_path, scenario)
 

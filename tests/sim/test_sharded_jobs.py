@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 
+import msgspec
 import pytest
 import trio
 from doubles.peers import peer
 from sim.cluster import CLIENT, cluster, simulate
-from sim.sharded import cat, lying, plant, receipt_holds, sharded, stdout_of
+from sim.sharded import cat, lying, name, plant, receipt_holds, sharded, stdout_of
 
-from node.errors import InvalidSpec
+from node.errors import InvalidSpec, NotFound
 from node.executor.scripted import Play
 from node.journal.records import Tally
+from node.model import ClientId
 
 
 def lines(first, last):
@@ -180,6 +182,28 @@ def test_shards_of_folders_and_what_lies_inside_them_are_seen_once():
     assert record.shards == 1
     assert record.plan_sha256 is not None
     assert record.kept.files == 4
+
+
+def test_what_a_shard_sees_is_told_while_its_job_runs_and_ever_after():
+    async def main():
+        async with cluster(9) as nodes:
+            await started(nodes, *[cat] * 3, files=200)
+            jobs = nodes.nodes[0].jobs
+            record = await jobs.submit(CLIENT, sharded(batch_size=2))
+            with pytest.raises(NotFound):
+                await jobs.paths(ClientId("0" * 64), record.job, (0,))
+            told = [await jobs.paths(CLIENT, record.job, range(100))]
+            await jobs.wait(CLIENT, record.job, 1e6)
+            await trio.sleep(60)  # It is let go of then, and the journal is asked.
+            told += [await jobs.paths(CLIENT, record.job, range(100)), await jobs.paths(CLIENT, record.job[:9], (7, 3))]
+            whole = await nodes.submit(msgspec.structs.replace(sharded(), sharding=None))
+            return told, await jobs.paths(CLIENT, whole.job, (0,))
+
+    (running, ended, two), whole = simulate(main)
+    plan = {shard: tuple(f"/inputs/{name(number)}" for number in (2 * shard, 2 * shard + 1)) for shard in range(100)}
+    assert running == ended == plan
+    assert two == {3: plan[3], 7: plan[7]}
+    assert whole == {}
 
 
 def test_a_pattern_that_fits_nothing_is_refused_at_submission():

@@ -10,14 +10,17 @@ from unit.test_cli_words import event, shown
 from cli.describe import described
 from cli.live import JobWatch, watching
 from cli.outcome import outcome_of
-from node.api.views import ExecutionView, FailureView, JobView, ShardView, TallyView, job_view
+from node.api.viewing import job_view
+from node.api.views import ExecutionView, FailureView, JobView, PathsView, ShardView, TallyView
 from node.journal.records import Tally
 
 AGREED = ("right", "right", "right")
 SHARDS = 10_000
 
 
-def shard(number: int, state: str = "failed", sources: tuple[str, ...] = ()) -> ShardView:
+def shard(
+    number: int, state: str = "failed", sources: tuple[str, ...] = (), *, paths: tuple[str, ...] = ("/inputs/a",)
+) -> ShardView:
     run = ExecutionView(
         execution=f"{number:032x}",
         peer="12D3KooWnode",
@@ -30,13 +33,16 @@ def shard(number: int, state: str = "failed", sources: tuple[str, ...] = ()) -> 
         sources=sources,
     )
     failure = FailureView(code="executions", reason=f"nobody ran number {number}") if state == "failed" else None
-    return ShardView(shard=number, state=state, executions=(run,), verdict=None, failure=failure, results=None)
+    seen = PathsView(count=len(paths), first=paths[:10])
+    return ShardView(
+        shard=number, state=state, paths=seen, executions=(run,), verdict=None, failure=failure, results=None
+    )
 
 
 def large(*details: ShardView, state: str = "failed", **tally: int) -> JobView:
     facts = many([AGREED], [{"stdout": b""}])
     counts = TallyView(**(msgspec.structs.asdict(Tally()) | tally))
-    view = job_view(facts.record, ())
+    view = job_view(facts.record, (), {})
     reason = FailureView(code="executions", reason="40 of 10000 shards have no result")
     return msgspec.structs.replace(
         view, shards=SHARDS, tally=counts, details=details, state=state, failure=reason if state == "failed" else None
@@ -66,6 +72,24 @@ def test_an_outcome_of_many_failures_is_cut() -> None:
     assert "job describe" in outcome.why[-1]
 
 
+def test_what_a_failed_shard_saw_is_told_by_its_first_path_and_how_many_more() -> None:
+    one, many_paths = shard(0, paths=("/inputs/alone",)), shard(1, paths=tuple(f"/inputs/{n}" for n in range(12)))
+    hostile, unknown = shard(2, paths=("/inputs/a\nshard 9: \x1b[2J" + "x" * 4000, "/b")), shard(3, paths=())
+    fine = shard(4, "completed", paths=("/inputs/fine",))
+
+    lines = described(large(one, many_paths, hostile, unknown, fine, completed=SHARDS - 4, failed=4)).splitlines()
+
+    after = {line: lines[index + 1] for index, line in enumerate(lines[:-1])}
+    assert after["shard 0: failed: nobody ran number 0"] == "  of /inputs/alone"
+    assert after["shard 1: failed: nobody ran number 1"] == "  of /inputs/0 and 11 more"
+    cut = after["shard 2: failed: nobody ran number 2"]
+    assert cut.startswith("  of /inputs/a\ufffdshard 9: \ufffd[2Jxxx")
+    assert cut.endswith("x… and 1 more")
+    assert len(cut) < 600
+    assert "it trapped" in after["shard 3: failed: nobody ran number 3"]
+    assert "/inputs/fine" not in "".join(lines)
+
+
 def test_a_verified_job_of_many_shards_says_how_many() -> None:
     outcome = outcome_of(large(state="completed", completed=SHARDS))
 
@@ -82,7 +106,7 @@ def test_which_source_served_each_input_is_told() -> None:
         msgspec.structs.replace(run, sources=(source,))
         for run, source in zip(record.executions, ("ipfs", "filecoin_unsealed", ""), strict=True)
     )
-    text = described(job_view(facts.record, (msgspec.structs.replace(record, executions=runs),)))
+    text = described(job_view(facts.record, (msgspec.structs.replace(record, executions=runs),), {}))
     assert "apples from ipfs" in text
     assert "apples from filecoin_unsealed" in text
 

@@ -16,7 +16,8 @@ from cli.exits import Exit
 from cli.live import ROWS_MAX, JobWatch, watching
 from cli.outcome import outcome_of
 from cli.output import clean, short_peer
-from node.api.views import AnswerView, EventView, FailureView, GroupView, JobView, ResultsView, VerdictView, job_view
+from node.api.viewing import job_view
+from node.api.views import AnswerView, EventView, FailureView, GroupView, JobView, ResultsView, VerdictView
 from node.model import Deal
 
 NAMES = sorted(NODES)
@@ -25,7 +26,7 @@ NAMES = sorted(NODES)
 def job(votes: tuple[str, ...] = HONEST, state: str = "completed", **changes: object) -> JobView:
     """A job as the API shows it; ``agreed`` as the machine sets it. What is of its one shard goes there."""
     facts = finished(spec_of(), votes)
-    view = job_view(facts.record, facts.shards)
+    view = job_view(facts.record, facts.shards, {})
     (shard,) = view.details
     assert shard.verdict is not None
     runs = tuple(msgspec.structs.replace(run, agreed=run.hash == shard.verdict.hash) for run in shard.executions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from cli.demo import verdicts
-from node.api.views import FailureView, GroupView, JobView, ShardView, TallyView, VerdictView
+from node.api.views import FailureView, GroupView, JobView, PathsView, ShardView, TallyView, VerdictView
 from node.journal.records import Tally
 from node.model import JobSpec, WasmEngine
 
@@ -16,7 +16,15 @@ def job(state: str, kind: str = "", *groups: tuple[str, ...], failure: str = "")
     named = tuple(GroupView(hash=f"h1:{number}", peers=peers) for number, peers in enumerate(groups))
     won = "h1:0" if kind == "verified" else ""
     verdict = VerdictView(kind=kind, hash=won, groups=named, reason="2 of 3 agree where 3 must") if kind else None
-    shard = ShardView(shard=0, state=state, executions=(), verdict=verdict, failure=None, results=None)
+    shard = ShardView(
+        shard=0,
+        state=state,
+        paths=PathsView(count=0, first=()),
+        executions=(),
+        verdict=verdict,
+        failure=None,
+        results=None,
+    )
     return JobView(
         id="1f",
         name="census",
