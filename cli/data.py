@@ -42,7 +42,9 @@ class Data:
     ] = None
     inputs: Annotated[
         list[str] | None,
-        typer.Option("-i", "--inputs", metavar="SOURCE", help="The same at /inputs.", rich_help_panel=DATA),
+        typer.Option(
+            "-i", "--inputs", metavar="SOURCE", help="The same at /inputs, which is then taken.", rich_help_panel=DATA
+        ),
     ] = None
     urls: Annotated[
         list[str] | None,
@@ -50,7 +52,7 @@ class Data:
             "-u",
             "--input-urls",
             metavar="URL",
-            help="A file of the web, under its own name in the folder /inputs. Repeatable.",
+            help="A file of the web, under its own name in the folder /inputs. Repeatable, not together with -i.",
             rich_help_panel=DATA,
         ),
     ] = None
@@ -59,7 +61,8 @@ class Data:
         typer.Option(
             "--input-file",
             metavar="FILE[:PATH]",
-            help="A small file of yours, sent along with the job; by default in /inputs. Repeatable.",
+            help="A small file of yours, sent along with the job; by default in /inputs, beside -i and -u in another"
+            " folder: --input-file f:/other/f. Repeatable.",
             rich_help_panel=DATA,
         ),
     ] = None
@@ -88,7 +91,12 @@ class Data:
     ] = ""
     base_path: Annotated[
         str,
-        typer.Option("--sharding-base-path", metavar="PATH", help="Where the pattern begins.", rich_help_panel=CUT),
+        typer.Option(
+            "--sharding-base-path",
+            metavar="PATH",
+            help="Where the pattern begins: the PATH of an input, or a folder in it.",
+            rich_help_panel=CUT,
+        ),
     ] = INPUTS
     batch_size: Annotated[
         int,
@@ -103,6 +111,15 @@ def inputs_of(data: Data) -> list[dict[str, Any]]:
     inputs = [_input(source, path, verify=data.verify_inputs) for source, path in pairs]
     inputs += [_of_the_web(url, f"{INPUTS}/") for url in data.urls or ()]
     return inputs + _inline(data.files or ())
+
+
+def written(data: Data) -> tuple[str, ...]:
+    """How each of ``inputs_of`` was asked for, in the same order: ``-i bafy…``; a folder of files by its first file."""
+    folders: dict[str, str] = {}
+    for text in data.files or ():
+        folders.setdefault(str(_placed(text)[1].parent), text)
+    flags = (("-v", data.volumes), ("-i", data.inputs), ("-u", data.urls), ("--input-file", folders.values()))
+    return tuple(f"{flag} {text}" for flag, texts in flags for text in texts or ())
 
 
 def sharding_of(data: Data) -> dict[str, Any] | None:
@@ -170,6 +187,11 @@ def _inline(texts: Sequence[str]) -> list[dict[str, Any]]:
     left = limits.INLINE_INPUT_BYTES
     for text in texts:
         file, path = _placed(text)
+        if str(path.parent) == "/":
+            raise UsageProblem(
+                f"--input-file {text}: a file cannot lie in / itself",
+                f"put it into a folder: --input-file {file}:/other/",
+            )
         content = _content(file, left)
         left -= len(content)
         files = folders.setdefault(str(path.parent), {})

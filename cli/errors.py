@@ -47,7 +47,14 @@ class Refused(CommandError):
 
 
 class SpecRefused(Refused):
-    """The node refused the job or the module themselves."""
+    """The node refused the job or the module themselves: ``rule`` says why, and ``path`` names the field of the spec,
+    if it is about one.
+    """
+
+    def __init__(self, rule: str, path: str = "", *, code: str = "", status: int = 0) -> None:
+        super().__init__(f"{rule} at `{path}`" if path else rule, code=code, status=status)
+        self.rule = rule
+        self.path = path
 
 
 class BrokenAnswer(CommandError):

@@ -35,12 +35,12 @@ def refusal(status: int, content_type: str, body: bytes) -> Refused:
     if problem is None:
         said = f"the node answered {status} {_PHRASES.get(status, '')}".rstrip()
         return Refused(said, "is this the URL of a Quorate API?", status=status)
-    at = f" at `{problem.path}`" if problem.path and problem.path not in problem.detail else ""
-    kind = SpecRefused if problem.code in _OF_THE_SPEC else Refused
     detail = (problem.detail or problem.title)[:_WORDS_MAX]
-    return kind(
-        f"{detail}{at}", _HINTS.get(problem.code, "").format(program=program()), code=problem.code, status=status
-    )
+    if problem.code in _OF_THE_SPEC:
+        path = problem.path or ""
+        return SpecRefused(detail.removesuffix(f" at `{path}`"), path, code=problem.code, status=status)
+    hint = _HINTS.get(problem.code, "").format(program=program())
+    return Refused(detail, hint, code=problem.code, status=status)
 
 
 def _problem(content_type: str, body: bytes) -> Problem | None:

@@ -158,19 +158,20 @@ def run(program: Program, deal: Deal, limits: Limits, then: Then, target: Target
     sha256 = read_module(program.module)
     wanted = spec_of(program, deal, limits, sha256)
     if then.dry_run:
-        return _shown(wanted, connection)
+        return _shown(wanted, program, connection)
     return _submitted(spec.document(wanted), sha256, program, _Rest(then, target, connection))
 
 
-def _shown(wanted: JobSpec, connection: Connection) -> Exit:
+def _shown(wanted: JobSpec, program: Program, connection: Connection) -> Exit:
     """Without sharding nobody is asked."""
     from cli.client import Client
+    from cli.fields import by_flags
     from node import spec
 
     if wanted.sharding is None:
         output.json_data(wanted)
         return Exit.DONE
-    with Client(connection.api) as client:
+    with Client(connection.api) as client, by_flags(program):
         plan = client.plan(spec.document(wanted))
     output.json_data({"spec": wanted, "shards": plan.shards})
     return Exit.DONE
@@ -203,6 +204,7 @@ def _check(publisher: str, then: Then, target: Target, connection: Connection) -
 
 def _submitted(spec: bytes, sha256: str, program: Program, rest: _Rest) -> Exit:
     from cli.client import Client
+    from cli.fields import by_flags
     from cli.quantities import seconds, shown_size
 
     then, as_json = rest.then, rest.connection.as_json
@@ -211,7 +213,8 @@ def _submitted(spec: bytes, sha256: str, program: Program, rest: _Rest) -> Exit:
             if not then.id_only:
                 output.say(f"uploading {program.module.name}, {shown_size(program.module.stat().st_size)}", "dim")
             client.upload(program.module, sha256)
-        job = client.submit(spec)
+        with by_flags(program):
+            job = client.submit(spec)
         if not as_json:
             output.data(job.id)
         if not then.waits:

@@ -1,4 +1,7 @@
-"""From the flags of ``wasm run`` to a job spec, by the same rules as the node's (``node.spec``)."""
+"""From the flags of ``wasm run`` to a job spec, by the same rules as the node's (``node.spec``).
+
+Does not live here: how a broken rule is told to people who use flags (``cli.fields``).
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import msgspec
 from cli import quantities
 from cli.data import inputs_of, publisher_of, sharding_of
 from cli.errors import UsageProblem
+from cli.fields import refused
 from node import limits, spec
 from node.errors import InvalidModule, InvalidSpec
 from node.model import OUTPUTS_DEFAULT, JobSpec
@@ -24,29 +28,6 @@ if TYPE_CHECKING:
     from cli.wasm import Deal, Limits, Program
 
 _HEAD_BYTES = 8
-
-# Which flag fills which field, for people who never see a spec.
-FLAGS = {
-    "$.name": "--name",
-    "$.engine.args": "ARGS",
-    "$.engine.env": "--env",
-    "$.inputs": "--input-volumes, -i, -u and --input-file",
-    "$.outputs": "--output-volumes",
-    "$.sharding.glob_pattern": "--sharding-glob-pattern",
-    "$.sharding.base_path": "--sharding-base-path",
-    "$.sharding.batch_size": "--sharding-batch-size",
-    "$.sharding": "--sharding-glob-pattern",
-    "$.publisher": "--publisher",
-    "$.verifier": "--verifier",
-    "$.deal.concurrency": "--concurrency",
-    "$.deal.confidence": "--confidence",
-    "$.deal.min_bids": "--min-bids",
-    "$.deal.bid_window_s": "--bid-timeout",
-    "$.resources.cpu": "--cpu",
-    "$.resources.memory_bytes": "--memory",
-    "$.resources.disk_bytes": "--disk",
-    "$.timeout_s": "--timeout",
-}
 
 
 def read_module(path: Path) -> str:
@@ -102,7 +83,7 @@ def spec_of(program: Program, deal: Deal, limited: Limits, sha256: str) -> JobSp
     try:
         return spec.parse(msgspec.json.encode(document))
     except InvalidSpec as error:
-        raise UsageProblem(f"{_flag_of(error.path)}{error}", "`wasm run --help` says what each flag takes") from error
+        raise refused(program, error.path, error.problem) from error
     except UnicodeEncodeError as error:
         raise UsageProblem("an argument is not valid UTF-8", "a job's arguments are text") from error
 
@@ -110,13 +91,6 @@ def spec_of(program: Program, deal: Deal, limited: Limits, sha256: str) -> JobSp
 def name_of(module: Path) -> str:
     """A job name from a file name; ``job`` where nothing is left of it."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", module.stem).lstrip("._-")[:64] or "job"
-
-
-def _flag_of(path: str) -> str:
-    flag = next(
-        (flag for field, flag in FLAGS.items() if path == field or path.startswith((f"{field}[", f"{field}."))), ""
-    )
-    return f"{flag}: " if flag else ""
 
 
 def _env(pairs: Sequence[str]) -> dict[str, str]:

@@ -29,6 +29,9 @@ GuestPath = Annotated[str, msgspec.Meta(pattern=r"\A/[^\x00-\x1f]{1,511}\Z")]
 StoreUrl = Annotated[
     str, msgspec.Meta(max_length=limits.URL_CHARS_MAX, pattern=r"\A(?:s3|az)://[^/\x00-\x20]+(?:/[^\x00-\x1f]*)?\Z")
 ]
+CidText = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f]{1,256}\Z")]
+Url = Annotated[str, msgspec.Meta(max_length=limits.URL_CHARS_MAX, pattern=r"\A[^\x00-\x20]*\Z")]
+ETag = Annotated[str, msgspec.Meta(max_length=512, pattern=r"\A[^\x00-\x1f]*\Z")]
 Argument = Annotated[str, msgspec.Meta(max_length=limits.ARG_BYTES_MAX, pattern=r"\A[^\x00]*\Z")]
 Reason = Annotated[str, msgspec.Meta(max_length=4 * limits.REASON_CHARS_MAX)]
 
@@ -74,7 +77,7 @@ class WasmEngine(_Document, frozen=True, kw_only=True, tag="wasm", tag_field="ty
 class CidInput(_Document, frozen=True, kw_only=True, tag="cid", tag_field="type"):
     """Data by CID, shown to the job read-only at ``path``. ``verify``: unsealed bytes are checked against it first."""
 
-    cid: Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f]{1,256}\Z")]
+    cid: CidText
     path: GuestPath
     verify: bool = False
 
@@ -85,10 +88,10 @@ class UrlInput(_Document, frozen=True, kw_only=True, tag="url", tag_field="type"
     The requester fills in what it saw, once, so that a node that sees other bytes is told apart from a liar.
     """
 
-    url: Annotated[str, msgspec.Meta(max_length=limits.URL_CHARS_MAX, pattern=r"\A[^\x00-\x20]*\Z")]
+    url: Url
     path: GuestPath
     size: Annotated[int, msgspec.Meta(ge=1, le=2**62)] | None = None  # bytes
-    etag: Annotated[str, msgspec.Meta(max_length=512, pattern=r"\A[^\x00-\x1f]*\Z")] | None = None
+    etag: ETag | None = None
     sha256: Hex64 | None = None
 
 

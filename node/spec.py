@@ -9,16 +9,48 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from node import limits
 from node.errors import InvalidSpec
-from node.model import RESULT_NAMES, Deal, InlineFile, InlineInput, Input, JobSpec, Output, Plan, Sha256
+from node.model import (
+    RESULT_NAMES,
+    Argument,
+    CidText,
+    Deal,
+    ETag,
+    GuestPath,
+    Hex64,
+    InlineFile,
+    InlineInput,
+    Input,
+    JobName,
+    JobSpec,
+    Output,
+    Plan,
+    Sha256,
+    StoreUrl,
+    Url,
+)
 from node.spec_data import check_inputs, check_path, check_pattern, check_publisher, check_sharding, short
 
 _DECODER: msgspec.json.Decoder[JobSpec] = msgspec.json.Decoder(JobSpec)
 _ENCODER = msgspec.json.Encoder(order="sorted")
+
+_IN_WORDS: tuple[tuple[Any, str], ...] = (
+    (Hex64, "a sha256 in 64 lower-case hex digits"),
+    (JobName, "a name of at most 64 of the characters A-Z a-z 0-9 . _ -, the first a letter or a digit"),
+    (GuestPath, "an absolute path below /, as in /inputs, of at most 512 characters and without control characters"),
+    (StoreUrl, "s3://BUCKET[/PREFIX] or az://CONTAINER[/PREFIX]"),
+    (CidText, "a CID: 1 to 256 characters, none of them a control character"),
+    (Url, "a URL without spaces and control characters; percent-encode them"),
+    (ETag, "an ETag without control characters"),
+    (Argument, "text without NUL"),
+)
+PATTERN_WORDS = {kind.__metadata__[0].pattern: words for kind, words in _IN_WORDS}  # What each pattern asks for.
+_TOLD = {f"Expected `str` matching regex {pattern!r}": f"expected {words}" for pattern, words in PATTERN_WORDS.items()}
 
 
 def parse(body: bytes) -> JobSpec:
@@ -107,10 +139,10 @@ def contents(spec: JobSpec) -> dict[Sha256, bytes]:
 
 
 def _located(message: str) -> tuple[str, str]:
-    """msgspec says ``Expected … - at `$.deal``` ."""
+    """msgspec says ``Expected … - at `$.deal``` ; what a pattern means it does not know."""
     problem, found, path = message.rpartition(" - at `")
     text, where = (problem, path.rstrip("`")) if found else (message, "$")
-    return text[:1].lower() + text[1:], where
+    return _TOLD.get(text) or text[:1].lower() + text[1:], where
 
 
 def _completed_deal(deal: Deal) -> Deal:
@@ -140,7 +172,7 @@ def _check_paths(inputs: tuple[Input, ...], outputs: tuple[Output, ...]) -> None
     for where, path in places:
         check_path(where, path)
         if path in seen:
-            raise InvalidSpec(where, f"expected a path of its own: {path} is already at `{seen[path]}`")
+            raise InvalidSpec(where, f"expected a path of its own: {path} is that of `{seen[path]}`")
         seen[path] = where
     if nested is not None:
         inner, outer = nested

@@ -14,18 +14,21 @@ from node.glob import BadPattern, Glob
 from node.model import Plan, Sharding
 from node.storage.base import Entry
 
-_PATTERN, _BATCH = "$.sharding.glob_pattern", "$.sharding.batch_size"
+_PATTERN, _BASE, _BATCH = "$.sharding.glob_pattern", "$.sharding.base_path", "$.sharding.batch_size"
+_SHOWN = 4
 
 
 def shards_of(trees: Sequence[tuple[str, Sequence[Entry]]], sharding: Sharding) -> Plan:
     """The plan for inputs that lie at these guest paths, each with its listing; in the order of the listings.
 
     As in the reference system, the pattern is held against each path without ``base_path`` in front, and a folder can
-    be selected like a file. Raises InvalidSpec.
+    be selected like a file. A base that no path has in front is refused: then ``*`` would be the inputs themselves.
+    Raises InvalidSpec.
     """
+    base = rooted(sharding.base_path).rstrip("/")
+    _check_base(trees, base)
     try:
-        glob = Glob(rooted(sharding.glob_pattern))
-        atoms = _atoms(trees, glob, rooted(sharding.base_path).rstrip("/"))
+        atoms = _atoms(trees, Glob(rooted(sharding.glob_pattern)), base)
     except BadPattern as error:
         raise InvalidSpec(_PATTERN, f"the pattern {sharding.glob_pattern!r} cannot be used: {error}") from error
     if not atoms:
@@ -40,6 +43,15 @@ def shards_of(trees: Sequence[tuple[str, Sequence[Entry]]], sharding: Sharding) 
 def rooted(path: str) -> str:
     """With a slash in front."""
     return path if path.startswith("/") else f"/{path}"
+
+
+def _check_base(trees: Sequence[tuple[str, Sequence[Entry]]], base: str) -> None:
+    if not trees or any(_lies_in(base, path) for path in _paths(trees)):
+        return
+    guests = ", ".join(path for path, _ in trees[:_SHOWN]) + (", …" if len(trees) > _SHOWN else "")
+    raise InvalidSpec(
+        _BASE, f"expected where inputs lie: nothing is at or below {base!r}; they are at {guests}; write {trees[0][0]}"
+    )
 
 
 def _atoms(trees: Sequence[tuple[str, Sequence[Entry]]], glob: Glob, base: str) -> list[str]:
@@ -77,7 +89,11 @@ def _speakable(path: str) -> str:
 
 def _below(base: str, path: str) -> str:
     """The path from ``base`` on; whole where it does not lie below."""
-    return path[len(base) :] if path == base or path.startswith(f"{base}/") else path
+    return path[len(base) :] if _lies_in(base, path) else path
+
+
+def _lies_in(base: str, path: str) -> bool:
+    return path == base or path.startswith(f"{base}/")
 
 
 def _batches(atoms: list[str], size: int) -> Plan:

@@ -198,11 +198,11 @@ def test_what_is_no_id_never_reaches_the_node(node: FakeNode, name: str) -> None
     assert node.seen == []
 
 
-def test_a_refused_spec_is_a_usage_error_with_the_field(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refused_spec_is_a_usage_error_with_the_flag(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
     node.misbehaves["/v1/jobs"].append(problem(422, "invalid_spec", "expected less", "$.deal.concurrency"))
 
     assert run(["wasm", "run", "my.wasm"]) == 2
-    assert "$.deal.concurrency" in capsys.readouterr().err
+    assert "error: --concurrency: expected less\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

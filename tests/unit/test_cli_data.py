@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cli.data import Data, publisher_of, sharding_of
-from cli.errors import UsageProblem
+from cli.errors import SpecRefused, UsageProblem
+from cli.fields import by_flags
 from cli.wasm import Deal, Limits, Program
 from cli.wasm_spec import spec_of
 from node import limits
@@ -85,7 +86,7 @@ def test_files_of_the_web_lie_in_one_folder_under_their_own_names() -> None:
 
 
 def test_two_urls_of_one_name_are_refused_by_the_name_of_the_flag() -> None:
-    with pytest.raises(UsageProblem, match="-u and --input-file"):
+    with pytest.raises(UsageProblem, match=r"-u https://other/a: .* /inputs/a is that of `-u https://h/a`"):
         spec(urls=["https://h/a", "https://other/a"])
 
 
@@ -126,6 +127,49 @@ def test_files_that_cannot_be_sent_say_why(tmp_path: Path) -> None:
             spec(files=[str(tmp_path / name) for name in files])
         assert caught.value.hint
     assert spec(files=[str(tmp_path / "big")]).inputs
+
+
+@pytest.mark.parametrize(
+    ("given", "moved"),
+    [
+        ({"inputs": ["apples"], "files": ["f"]}, "--input-file f:/other/"),
+        ({"urls": ["https://h/a"], "files": ["f"]}, "--input-file f:/other/"),
+        ({"volumes": ["apples:/inputs/x"], "files": ["f:/inputs/"]}, "--input-file f:/other/"),
+        ({"inputs": ["apples"], "urls": ["https://h/a"]}, "-v https://h/a:/other/"),
+        ({"inputs": ["apples", "pears"]}, "-v pears:/other"),
+        ({"volumes": ["apples:/x", "s3://b/y:/x/y"]}, "-v s3://b/y:/other"),
+    ],
+)
+def test_inputs_in_each_others_way_say_by_which_flags_and_what_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, list[str]], moved: str
+) -> None:
+    (tmp_path / "f").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageProblem) as caught:
+        spec(**given)
+    said = f"{caught.value}"
+    assert "$" not in said
+    flags = {"volumes": "-v", "inputs": "-i", "urls": "-u", "files": "--input-file"}
+    assert all(f"{flags[kind]} {text}" in said for kind, texts in given.items() for text in texts)
+    assert caught.value.hint.endswith(f" {moved}")
+
+
+def test_a_file_that_is_to_lie_in_the_root_says_where_it_may_lie(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"x")
+    with pytest.raises(UsageProblem, match=r"--input-file .*/f:/mk: a file cannot lie in / itself") as caught:
+        spec(files=[f"{tmp_path}/f:/mk"])
+    assert caught.value.hint.endswith(f"--input-file {tmp_path}/f:/other/")
+
+
+def test_rules_that_the_node_checks_name_the_flag_too() -> None:
+    asked = Data(volumes=["bafy:/data"], urls=["https://h/a"])
+    with pytest.raises(UsageProblem, match=r"\A-u https://h/a: h does not answer\Z"), by_flags(asked):
+        raise SpecRefused("h does not answer", "$.inputs[1]")
+    with pytest.raises(UsageProblem, match=r"\A--publisher: no\Z"), by_flags(asked):
+        raise SpecRefused("no", "$.publisher")
+    for path in ("", "$.engine.module"):
+        with pytest.raises(SpecRefused, match="no"), by_flags(asked):
+            raise SpecRefused("no", path)
 
 
 def test_a_pattern_cuts_the_inputs() -> None:

@@ -68,7 +68,21 @@ def test_the_base_itself_is_not_what_lies_in_it():
 
 
 def test_paths_that_do_not_lie_below_the_base_are_matched_whole():
-    assert atoms({"/data": tree("x.txt")}, "/data/*", "/inputs") == ["/data/x.txt"]
+    trees = {"/data": tree("x.txt"), "/inputs": tree("y.txt")}
+    assert atoms(trees, "/data/*", "/inputs") == ["/data/x.txt"]
+
+
+@pytest.mark.parametrize("base", ["/inputs", "/nope", "/dat", "/data/x", "/data/x.txt/y"])
+def test_a_base_that_nothing_lies_below_is_refused_with_what_to_write(base):
+    """Else ``*`` would be the whole input, silently."""
+    error = refused({"/data": tree("x.txt", "sub/y.txt")}, "*", base)
+    assert error.path == "$.sharding.base_path"
+    assert "write /data" in error.problem
+
+
+@pytest.mark.parametrize("base", ["", "/", "/data", "data/", "/data/sub", "/data/x.txt"])
+def test_a_base_may_be_an_input_or_above_or_within_it(base):
+    assert atoms({"/data": tree("x.txt", "sub/y.txt")}, "**", base)
 
 
 def test_a_single_file_is_selected_by_its_own_path():

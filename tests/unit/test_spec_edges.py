@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from unit.test_spec import MODULE, body
 
 from node import limits
 from node.errors import InvalidSpec
-from node.spec import canonical, parse
+from node.model import JobSpec
+from node.spec import PATTERN_WORDS, canonical, parse
 
 
 def engine(**changes):
@@ -80,3 +82,22 @@ def test_the_canonical_bytes_do_not_depend_on_the_order_of_the_request():
     assert canonical(parse(body(**engine(env=one)))) == canonical(parse(body(**engine(env=other))))
     text = canonical(parse(body()))
     assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")).encode()
+
+
+def patterns_of(kind: msgspec.inspect.Type) -> set[str]:
+    """Every pattern that a value of this type has to match, anywhere in it."""
+    found = {kind.pattern} if isinstance(kind, msgspec.inspect.StrType) and kind.pattern else set()
+    below = [getattr(kind, name) for name in ("key_type", "value_type", "item_type") if hasattr(kind, name)]
+    below += [field.type for field in getattr(kind, "fields", ())]
+    return found.union(*map(patterns_of, [*below, *getattr(kind, "types", ())]))
+
+
+def test_every_pattern_of_a_spec_is_told_in_words() -> None:
+    patterns = patterns_of(msgspec.inspect.type_info(JobSpec))
+    assert patterns == PATTERN_WORDS.keys()
+
+
+def test_nobody_meets_a_regular_expression() -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        parse(b'{"engine": {"type": "wasm", "module": "x"}}')
+    assert str(caught.value) == "expected a sha256 in 64 lower-case hex digits at `$.engine.module`"
