@@ -50,7 +50,10 @@ def verify(
     receipt: Annotated[Path, typer.Argument(metavar="RECEIPT", help="The receipt.json of a job.")],
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="RESULTS_DIR", help="The folder with its results; without it the receipt alone."),
+        typer.Argument(
+            metavar="RESULTS_DIR",
+            help="What `job get` made, or a job's published folder; without it the receipt alone.",
+        ),
     ] = None,
     requester: Annotated[str, typer.Option(metavar="PEER_ID", help="Whose receipt it has to be.")] = "",
     form: Form = Form(),  # noqa: B008  (a value, frozen)
@@ -172,4 +175,6 @@ def _node(whose: Whose, form: Form) -> Exit:
 def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         missing = "is not a folder" if folder.exists() else "does not exist"
-        raise UsageProblem(f"{folder} {missing}", "give the folder that `job get` made")
+        raise UsageProblem(
+            f"{folder} {missing}", "give the folder that `job get` made, or the one that results were published to"
+        )

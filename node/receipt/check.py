@@ -67,7 +67,7 @@ def check(receipt: bytes, results: Path | None = None, *, requester: PeerId | No
         manifests = manifests_of(statement)
         require(bool(manifests), "there is no result in it")
         if results is not None:
-            check_files(manifests, len(predicate.shards), results)
+            check_files(manifests, predicate, results)
     except BrokenError as broken:
         return Broken(cut(str(broken)))
     files = None if results is None else len(statement.subject)

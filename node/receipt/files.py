@@ -1,7 +1,8 @@
 """The files that a receipt names: whether they are those that won, in it and on disk.
 
-On disk every file of every shard has to be there and be the right one, and nothing else may be; ``combined_results/``
-is made from them (``node.receipt.layout``), so it may be missing, and if it is there it has to be just that.
+On disk, as a requester hands them out or as a publisher leaves them, every file of every shard has to be there and be
+the right one, and nothing else may be; ``combined_results/`` is made from them (``node.receipt.layout``), so it may be
+missing, and if it is there it has to be just that.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from node import limits
 from node.errors import BadResult, ExecutionFailed, StorageError
 from node.model import Sha256
 from node.receipt.broken import BrokenError, require
-from node.receipt.layout import COMBINED, PER_SHARD, STREAMS, combined, folder_of, split
-from node.receipt.statement import InTotoStatement, subjects_of
+from node.receipt.layout import COMBINED, PER_SHARD, STREAMS, combined, folder_of, published_at, split
+from node.receipt.statement import InTotoStatement, Predicate, subjects_of
 from node.verifier.dirhash import hash_tree
 from node.verifier.manifest import PREFIX, Line, Manifest, manifest_of, parse
 
@@ -63,19 +64,16 @@ def whole_manifest(manifests: Manifests, shards: int) -> Manifest:
     )
 
 
-def check_files(manifests: Manifests, shards: int, results: Path) -> None:
+def check_files(manifests: Manifests, predicate: Predicate, results: Path) -> None:
     """That ``results`` has these files and no other. Blocking. Raises BrokenError."""
+    published = _published(predicate)
     try:
-        if shards == 1:
+        if any((results / place).is_dir() for place in published.values()):
+            _check_published(manifests, published, results)
+        elif len(predicate.shards) == 1:
             _check_tree(manifests.get(0, Manifest(())), results, "")
-            return
-        _check_names(results, {PER_SHARD, COMBINED}, "")
-        _check_names(results / PER_SHARD, {str(shard) for shard in manifests}, f"{PER_SHARD}/")
-        for shard, manifest in manifests.items():
-            _check_tree(manifest, results / PER_SHARD / str(shard), folder_of(shard, shards))
-        if (results / COMBINED).exists():
-            many = limits.RESULT_FILES_MAX * len(manifests)
-            _check_tree(combined_manifest(manifests, results), results / COMBINED, f"{COMBINED}/", many)
+        else:
+            _check_handed_out(manifests, len(predicate.shards), results)
     except (ExecutionFailed, StorageError) as error:
         raise BrokenError(f"the results cannot be checked: {error}") from error
     except OSError as error:
@@ -99,6 +97,34 @@ def stream_pieces(manifests: Manifests, results: Path, stream: str) -> Iterator[
     for shard in sorted(manifests):
         if any(line.name == name for line in manifests[shard].lines):
             yield from _pieces(results / PER_SHARD / str(shard) / stream)
+
+
+def _published(predicate: Predicate) -> dict[int, str]:
+    """Where each shard lies in the job's folder, if a publisher left it: that of the execution which won it."""
+    return {
+        shard.shard: published_at(shard.shard, run.execution)
+        for shard in predicate.shards
+        for run in shard.executions
+        if shard.location and run.node == shard.source
+    }
+
+
+def _check_published(manifests: Manifests, published: Mapping[int, str], results: Path) -> None:
+    _check_names(results, {str(shard) for shard in manifests}, "")
+    for shard, manifest in manifests.items():
+        place = Path(published[shard])  # All are published, or none is (``node.receipt.votes``).
+        _check_names(results / place.parent, {place.name}, f"{place.parent}/")
+        _check_tree(manifest, results / place, f"{place}/")
+
+
+def _check_handed_out(manifests: Manifests, shards: int, results: Path) -> None:
+    _check_names(results, {PER_SHARD, COMBINED}, "")
+    _check_names(results / PER_SHARD, {str(shard) for shard in manifests}, f"{PER_SHARD}/")
+    for shard, manifest in manifests.items():
+        _check_tree(manifest, results / PER_SHARD / str(shard), folder_of(shard, shards))
+    if (results / COMBINED).exists():
+        many = limits.RESULT_FILES_MAX * len(manifests)
+        _check_tree(combined_manifest(manifests, results), results / COMBINED, f"{COMBINED}/", many)
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

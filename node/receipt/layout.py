@@ -4,6 +4,8 @@ One shard: ``stdout``, ``stderr``, ``exitCode`` and the output volumes lie at th
 ``per_shard/<number>/``, and ``combined_results/`` has all of them together: ``stdout`` and ``stderr`` one after the
 other, the files of output volumes under their own names; of different files that share one, the first.
 
+Where a publisher put them the folder of a job has ``<shard>/<execution>/`` for each (``node.publisher.base.below``).
+
 Lives here: names. Does not live here: reading and writing (``node.receipt.files``, ``cli.combined``).
 """
 
@@ -33,6 +35,11 @@ class Combined:
 def folder_of(shard: int, shards: int) -> str:
     """What stands before a file's own name: ``per_shard/7/``, or nothing."""
     return f"{PER_SHARD}/{shard}/" if shards > 1 else ""
+
+
+def published_at(shard: int, execution: str) -> str:
+    """Where a shard lies in a job's folder as a publisher leaves it."""
+    return f"{shard}/{execution}"
 
 
 def split(names: Iterable[tuple[str, str]], shards: int) -> dict[int, list[Line]]:

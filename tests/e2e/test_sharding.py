@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from contract.wasm_modules import COUNT, CREATE, OPENED, READ, TRAP, WRITE, command
@@ -37,7 +38,13 @@ FLAGS = ("--sharding-glob-pattern", "*", "--sharding-batch-size", "10", "--verif
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the nodes publish."""
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[RealNode]:
     """The first of three, all of which hold ``apples`` unsealed, and ``bitten``, one file of which is bad."""
     tmp_path = tmp_path_factory.mktemp("nodes")
     for cid in ("apples", "bitten"):
@@ -46,6 +53,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
             (tmp_path / "unsealed" / cid / name).write_text(f"line {name}\n")
     (tmp_path / "unsealed" / "bitten" / "055").write_text("!")
     flags = ("--filecoin-unsealed-path", f"{tmp_path}/unsealed/{{{{ cid }}}}", "--allow-url-cidr", "127.0.0.0/8")
+    flags = (*flags, "--local-publish", str(shared))
     with ExitStack() as running:
         first = running.enter_context(real_node(tmp_path / "first", *flags))
         for name in ("second", "third"):
@@ -80,6 +88,21 @@ def test_a_hundred_files_are_ten_shards_whose_results_are_merged(user: User, nod
     assert all(run["agreed"] and run["sources"] == ["filecoin_unsealed"] for run in runs)
     verified = user.asks(nodes, "verify", "results.receipt.json", "results")
     assert verified.returncode == 0, verified.stderr
+
+
+def test_published_shards_are_verified_where_they_lie(user: User, nodes: RealNode, program: str, shared: Path) -> None:
+    ran = user.asks(nodes, "wasm", "run", program, "-i", "apples", *FLAGS, "--publisher", f"local:{shared}")
+    assert ran.returncode == 0, ran.stderr
+    job = ran.stdout.strip()
+    assert user.asks(nodes, "job", "receipt", job, "--output", "receipt.json").returncode == 0
+    (folder,) = shared.glob(f"*/{job}")
+    assert sorted(path.name for path in folder.iterdir()) == [str(number) for number in range(10)]
+    verified = user.asks(nodes, "verify", "receipt.json", str(folder))
+    assert verified.returncode == 0, verified.stderr
+    assert "10 of 10 shards" in verified.stderr
+    (stdout,) = folder.glob("7/*/stdout")
+    stdout.write_text("something else")
+    assert user.asks(nodes, "verify", "receipt.json", str(folder)).returncode == 1
 
 
 def test_one_bad_shard_does_not_cost_the_others(user: User, nodes: RealNode, program: str) -> None:
