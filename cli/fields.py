@@ -45,7 +45,7 @@ def refused(data: Data, path: str, problem: str) -> UsageProblem:
     """A broken rule in the words of the command line. ``path``: the field, as in ``$.inputs[0].path``."""
     inputs = written(data)
     flag = _flag_of(path, inputs)
-    said = _FIELD.sub(lambda match: f"`{_flag_of(match[1], inputs) or match[1]}`", problem)
+    said = _FIELD.sub(lambda match: f"`{_flag_of(match[1], inputs) or match[1]}`", _said_once(flag, problem))
     return UsageProblem(f"{flag}: {said}" if flag else f"{said} at `{path}`", _hint(path, problem, data))
 
 
@@ -67,6 +67,13 @@ def _flag_of(path: str, inputs: tuple[str, ...]) -> str:
     return next(
         (flag for field, flag in FLAGS.items() if path == field or path.startswith((f"{field}[", f"{field}."))), ""
     )
+
+
+def _said_once(flag: str, problem: str) -> str:
+    """Without the source in front that the flag has already named."""
+    source, _, rest = problem.partition(" ")
+    named = flag.partition(" ")[2]
+    return rest if source and (named == source or named.startswith(f"{source}:/")) else problem
 
 
 def _hint(path: str, problem: str, data: Data) -> str:

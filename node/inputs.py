@@ -82,8 +82,8 @@ def check(config: ServeConfig) -> None:
     _unsealed(config)
     _check_ipfs(data, ambient)
     networks(data.url_cidrs)
-    listed_by_operator(data.object_stores)
-    listed_by_operator(data.object_publish)
+    listed_by_operator(data.object_stores, "--object-store")
+    listed_by_operator(data.object_publish, "--object-publish")
     LocalFiles(data.local_inputs, config.data_dir, ambient.offload)
     LocalPublishing(data.local_publish, config.data_dir, ambient.offload)
     if any(folder.resolve() == Path("/") for folder in data.local_inputs):
@@ -129,7 +129,7 @@ def _ways(
         from node.publisher.object_store import ObjectPublishing
         from node.storage.object_store import ObjectInputs, ObjectStore
 
-        store = ObjectStore(data.object_publish)
+        store = ObjectStore(data.object_publish, "--object-publish")
         inputs_of = ObjectInputs(store, cache, ambient.offload)
         ways[ObjectPublisher] = ObjectPublishing(store, inputs_of, network.local_id)
     return ways

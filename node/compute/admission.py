@@ -16,7 +16,7 @@ from node import limits
 from node.compute.capacity import Need, need_of, refusal
 from node.errors import InvalidSpec, NoRoom, ResourceError
 from node.messages import Offer
-from node.model import DeclineCode, Input, JobSpec, cut, shown
+from node.model import CidInput, DeclineCode, Input, JobSpec, cut, shown
 from node.publisher.base import Publishers
 from node.spec import completed
 from node.storage.sources import Sources
@@ -75,7 +75,7 @@ async def looked_up(spec: JobSpec, able: Abilities) -> ToFetch | Refusal:
     try:
         for ref in spec.inputs:
             if not await able.storage.has(ref):
-                return Refusal("data", f"does not hold {shown(ref)}")
+                return Refusal("data", _not_here(ref))
             size = await able.storage.to_fetch(ref)
             if size:
                 to_fetch[_identity(ref)] = size
@@ -86,6 +86,11 @@ async def looked_up(spec: JobSpec, able: Abilities) -> ToFetch | Refusal:
     except OSError as error:  # This machine's trouble, wherever a driver met it: no file left to open, a broken disk.
         return Refusal("internal", f"this node could not look for its data: {error.strerror}")
     return to_fetch
+
+
+def _not_here(ref: Input) -> str:
+    asked = ": there is no copy of it here, and IPFS was asked for it" if isinstance(ref, CidInput) else ""
+    return f"does not hold {shown(ref)}{asked}"
 
 
 def _identity(ref: Input) -> bytes:

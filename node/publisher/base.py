@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from node.errors import StorageError
-from node.model import ExecutionId, JobId, NonePublisher, PeerId, Publisher, VaultPublisher
+from node.model import (
+    ExecutionId,
+    JobId,
+    LocalPublisher,
+    NonePublisher,
+    ObjectPublisher,
+    PeerId,
+    Publisher,
+    VaultPublisher,
+)
 
 Where = TypeVar("Where", contravariant=True)  # a class of ``node.model.Publisher``
 
@@ -51,6 +60,11 @@ class Publishing(Protocol[Where]):
 
 Ways = Mapping[type[Publisher], Publishing[Any]]
 
+_OPENED_BY: Mapping[type[Publisher], str] = {
+    LocalPublisher: "--local-publish FOLDER",
+    ObjectPublisher: "--object-publish URL",
+}
+
 WITHOUT_A_WAY = (VaultPublisher, NonePublisher)  # No way leads there: the requester has the files, or nobody.
 
 
@@ -71,7 +85,8 @@ class Publishers:
             return None
         way = self._ways.get(type(where))
         if way is None:
-            return f"this node does not publish to {where.__struct_config__.tag}"
+            flag = _OPENED_BY.get(type(where), "a flag that it does not have")
+            return f"this node publishes to no {where.__struct_config__.tag}; its operator opens that with {flag}"
         return way.refusal(where)
 
     async def publish(self, where: Publisher, below: str, results: Path) -> str:

@@ -157,7 +157,7 @@ def _taken_back(place: _Place, own: int) -> None:
         _remove_all(place)
         _remove_empty(place, own)
     except OSError as error:
-        raise StorageError(f"what was published to {place.path} cannot be taken back: {error}") from error
+        raise StorageError(f"what was published to {place.path} cannot be taken back: {error.strerror}") from error
 
 
 def _remove_all(place: _Place) -> None:
@@ -215,7 +215,7 @@ def _dropped(place: _Place, partial: str) -> None:
 
 
 def _cannot(place: _Place, error: OSError) -> NoRoom:
-    return NoRoom(f"the results cannot be published to {place.path}, where no link is followed: {error}")
+    return NoRoom(f"the results cannot be published to {place.path}, where no link is followed: {error.strerror}")
 
 
 @contextmanager

@@ -103,7 +103,9 @@ async def _named(index: int, ref: Input, answer: Awaitable[_T]) -> _T:
     try:
         return await answer
     except ResourceError as error:
-        raise InvalidSpec(f"$.inputs[{index}]", cut(f"{shown(ref)} cannot be used: {error}")) from error
+        name, said = shown(ref), str(error)
+        told = said if f" {name} " in f" {said} " else f"{name} cannot be used: {said}"
+        raise InvalidSpec(f"$.inputs[{index}]", cut(told)) from error
 
 
 def _check_runs(shards: int, concurrency: int) -> None:

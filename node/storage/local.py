@@ -64,7 +64,7 @@ class LocalFiles:
     @asynccontextmanager
     async def prepared(self, ref: LocalInput, origin: PeerId) -> AsyncIterator[Prepared]:
         """See Storage: the path itself."""
-        yield Prepared(await self._offload(self._look, ref, Path), self.name)
+        yield Prepared(await self._offload(self._look, ref, Path), self.name, self._offload)
 
     def _look(self, ref: LocalInput, look: Callable[[Path], _T]) -> _T:
         path = self._found(ref)
@@ -101,7 +101,7 @@ def _root(folder: Path, never: Sequence[Path]) -> _Root:
     try:
         real = called.resolve(strict=True)
     except (OSError, RuntimeError) as error:
-        raise OperatorError(f"{_FLAG} {folder}: {error}") from error
+        raise OperatorError(f"{_FLAG} {folder}: {getattr(error, 'strerror', None) or error}") from error
     if not real.is_dir():
         raise OperatorError(f"{_FLAG} {folder}: it is no folder; list the one that it is in")
     if any(real.is_relative_to(place) for place in never):

@@ -91,12 +91,12 @@ def parsed(url: str) -> ObjectName:
     return ObjectName(match[1], match[2], key.removesuffix("/"), is_folder=not key or key.endswith("/"))
 
 
-def listed_by_operator(urls: Iterable[str]) -> tuple[ObjectName, ...]:
-    """What ``--object-store`` says. Raises OperatorError."""
+def listed_by_operator(urls: Iterable[str], flag: str) -> tuple[ObjectName, ...]:
+    """What ``--object-store``, or another such flag, says. Raises OperatorError."""
     try:
         return tuple(parsed(url) for url in urls)
     except StorageError as error:
-        raise OperatorError(f"--object-store: {error}") from error
+        raise OperatorError(f"{flag}: {error}") from error
 
 
 def one(name: ObjectName, stored: Stored) -> Listing:

@@ -35,10 +35,13 @@ _DELETE_ROUNDS = 8  # Each with a listing of at most OBJECTS_MAX.
 
 
 class ObjectStore:
-    """What may be read of object stores, below ``listed`` alone. Raises OperatorError for what is no such place."""
+    """What may be read of object stores, and put there, below ``listed`` alone, which ``flag`` has. Raises
+    OperatorError for what is no such place.
+    """
 
-    def __init__(self, listed: Sequence[str]) -> None:
-        self._listed = listed_by_operator(listed)
+    def __init__(self, listed: Sequence[str], flag: str = "--object-store") -> None:
+        self._listed = listed_by_operator(listed, flag)
+        self._flag = flag
         self._objects = Objects()
         self._limiter = trio.CapacityLimiter(_THREADS_MAX)
 
@@ -46,7 +49,7 @@ class ObjectStore:
         """The place that a URL names. Raises StorageError for one that the operator does not list."""
         name = parsed(url)
         if not any(name.lies_in(place) for place in self._listed):
-            raise StorageError(f"{name.url} is not among what the operator of this node lists (--object-store)")
+            raise StorageError(f"{name.url} is not among what the operator of this node lists ({self._flag})")
         return name
 
     async def listing(self, url: str) -> Listing | None:

@@ -92,7 +92,7 @@ async def by_system(host: str, port: int) -> Sequence[str]:
     except trio.TooSlowError as error:
         raise StorageError(f"{host} is not resolved within {limits.URL_RESOLVE_S:g} s") from error
     except (OSError, UnicodeError) as error:
-        raise StorageError(f"{host} cannot be resolved: {error}") from error
+        raise StorageError(f"{host} cannot be resolved: {getattr(error, 'strerror', None) or error}") from error
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 

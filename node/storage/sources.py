@@ -10,11 +10,13 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from node.errors import StorageError
-from node.model import Input, PeerId
+from node.model import Input, LocalInput, ObjectInput, PeerId
 from node.storage.base import Entry, Prepared, Resolves, Storage
 
 Room = Callable[[int], Awaitable[None]]
 Drivers = Mapping[type[Input], Storage[Any]]
+
+_OPENED_BY: Mapping[type[Input], str] = {LocalInput: "--local-input FOLDER", ObjectInput: "--object-store URL"}
 
 
 class Sources:
@@ -73,5 +75,6 @@ class Sources:
     def _driver(self, ref: Input) -> Storage[Any]:
         driver = self._drivers.get(type(ref))
         if driver is None:
-            raise StorageError(f"this node serves no inputs of type {ref.__struct_config__.tag}")
+            opened = f"; its operator opens that with {_OPENED_BY[type(ref)]}" if type(ref) in _OPENED_BY else ""
+            raise StorageError(f"this node serves no inputs of type {ref.__struct_config__.tag}{opened}")
         return driver

@@ -325,3 +325,8 @@ def test_a_pin_travels_in_a_spec(tmp_path):
     with web_server({"/x": says(BODY, etag='"\xe9"')}) as web:
         pinned = guarded(files(tmp_path).resolved, ref(web.url("/x")))
         assert msgspec.json.decode(msgspec.json.encode(pinned), type=UrlInput) == pinned
+
+
+def test_a_host_without_an_address_is_told_in_words(tmp_path):
+    with pytest.raises(StorageError, match=r"\Anonexistent\.invalid cannot be resolved: [A-Z]"):
+        guarded(files(tmp_path).resolved, ref("https://nonexistent.invalid/a"))

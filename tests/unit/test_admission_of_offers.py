@@ -114,7 +114,10 @@ def test_a_node_without_storage_declines_jobs_with_data_alone():
 
 def test_every_input_must_be_here():
     assert data("a", "b", storage=Shelf(a=0, b=0)) is None
-    assert data("a", "b", storage=Shelf(a=0)) == ("data", "does not hold b")
+    assert data("a", "b", storage=Shelf(a=0)) == (
+        "data",
+        "does not hold b: there is no copy of it here, and IPFS was asked for it",
+    )
 
 
 def test_data_that_cannot_be_used_is_declined_with_the_reason():

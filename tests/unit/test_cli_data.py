@@ -165,6 +165,10 @@ def test_rules_that_the_node_checks_name_the_flag_too() -> None:
     asked = Data(volumes=["bafy:/data"], urls=["https://h/a"])
     with pytest.raises(UsageProblem, match=r"\A-u https://h/a: h does not answer\Z"), by_flags(asked):
         raise SpecRefused("h does not answer", "$.inputs[1]")
+    with pytest.raises(UsageProblem, match=r"\A-u https://h/a: cannot be had\Z"), by_flags(asked):
+        raise SpecRefused("https://h/a cannot be had", "$.inputs[1]")
+    with pytest.raises(UsageProblem, match=r"\A-v bafy:/data: is nowhere\Z"), by_flags(asked):
+        raise SpecRefused("bafy is nowhere", "$.inputs[0]")
     with pytest.raises(UsageProblem, match=r"\A--publisher: no\Z"), by_flags(asked):
         raise SpecRefused("no", "$.publisher")
     for path in ("", "$.engine.module"):

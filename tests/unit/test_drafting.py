@@ -35,6 +35,7 @@ class Shelf:
         self.listing = 0
         self.most = 0
         self.hangs = False
+        self.says = "no such thing on this shelf"
 
     async def list(self, ref):
         self.lists += 1
@@ -43,7 +44,7 @@ class Shelf:
         await trio.sleep(10**6 if self.hangs else 1)
         self.listing -= 1
         if ref.cid not in self.trees:
-            raise StorageError("no such thing on this shelf")
+            raise StorageError(self.says)
         return tuple(Entry(name, 1, not name) for name in ("", *self.trees[ref.cid]))
 
     @asynccontextmanager
@@ -141,13 +142,29 @@ def test_contents_that_are_missing_are_asked_for():
     [
         ([cid("apples"), cid("pears", "/b")], "$.inputs[1]", "pears cannot be used: no such thing"),
         ([url("https://example.org/gone")], "$.inputs[0]", "404"),
-        ([cid("apples"), {"type": "local", "source": "/x", "path": "/y"}], "$.inputs[1]", "no inputs of type local"),
+        (
+            [cid("apples"), {"type": "local", "source": "/x", "path": "/y"}],
+            "$.inputs[1]",
+            "no inputs of type local; its operator opens that with --local-input FOLDER",
+        ),
+        (
+            [cid("apples"), {"type": "object_store", "url": "s3://b", "path": "/y"}],
+            "$.inputs[1]",
+            "no inputs of type object_store; its operator opens that with --object-store URL",
+        ),
     ],
 )
 def test_an_input_that_cannot_be_listed_is_named(inputs, path, why):
     (error,) = drafted(Shelf(apples=["1"]), spec(*inputs, pattern="*"))
     assert error.path == path
     assert why in error.problem
+
+
+def test_what_an_error_names_already_is_not_named_again():
+    shelf = Shelf()
+    shelf.says = "a URL like apples cannot be had"
+    (error,) = drafted(shelf, spec(cid("apples"), pattern="*"))
+    assert error.problem == "a URL like apples cannot be had"
 
 
 def test_a_storage_that_hangs_is_given_up():

@@ -50,7 +50,7 @@ def test_a_url_that_is_no_harmless_path_is_refused(url):
     with pytest.raises(StorageError):
         parsed(url)
     with pytest.raises(OperatorError, match="--object-store"):
-        listed_by_operator(["s3://sound", url])
+        listed_by_operator(["s3://sound", url], "--object-store")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,27 @@
+"""What a node says that publishes nowhere: which flag of its operator would change that."""
+
+from __future__ import annotations
+
+import pytest
+
+from node.model import IpfsPublisher, LocalPublisher, NonePublisher, ObjectPublisher, Publisher, VaultPublisher
+from node.publisher.base import Publishers
+
+
+@pytest.mark.parametrize(
+    ("where", "flag"),
+    [
+        (ObjectPublisher(url="s3://b/x"), "--object-publish URL"),
+        (LocalPublisher(folder="/srv"), "--local-publish FOLDER"),
+    ],
+)
+def test_a_place_that_the_operator_has_not_opened_names_the_flag(where: Publisher, flag: str) -> None:
+    assert Publishers({}).refusal(where) == (
+        f"this node publishes to no {where.__struct_config__.tag}; its operator opens that with {flag}"
+    )
+
+
+def test_what_needs_no_way_is_not_refused() -> None:
+    assert Publishers({}).refusal(VaultPublisher()) is None
+    assert Publishers({}).refusal(NonePublisher()) is None
+    assert Publishers({}).refusal(IpfsPublisher())
