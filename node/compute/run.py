@@ -7,7 +7,7 @@ Lives here: the straight line of one run. Does not live here: whom to tell (``no
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,11 +18,12 @@ import trio
 
 from node import limits
 from node.alarms import Alarm
-from node.ambient import Ambient
+from node.ambient import Ambient, Offload
 from node.compute.account import Account, Taken
+from node.compute.borrowed import Borrowed, borrowed
 from node.compute.kept import Kept, kept
 from node.compute.modules import ModuleFetcher
-from node.compute.parts import mounted, parts_of
+from node.compute.parts import Part, mounted, parts_of
 from node.errors import DriverUnavailable, ExecutionFailed, NoRoom, OperatorError, StorageError
 from node.executor.base import Executor, Mount, RunLimits, Task
 from node.identity import Identity
@@ -32,6 +33,7 @@ from node.publisher.base import Publishers
 from node.publisher.untold import Publication, Untold
 from node.removal import remove
 from node.room import need_room
+from node.storage.base import Prepared
 from node.storage.sources import Sources
 from node.turns import Turns
 from node.verifier.dirhash import hash_tree
@@ -150,33 +152,49 @@ async def _results(bench: Bench, given: Execution, started: Callable[[tuple[str,
         module = await bench.ambient.offload(_begun, bench, given)
         if module is None:
             module = await bench.modules.fetched(given.requester, spec.engine)
-        mounts, sources = await _inputs(bench, given, prepared)
-        started(sources)
-        task = _task(given, module, mounts)
+        seen = await _inputs(bench, given, prepared)
+        started(tuple(seen.sources))
+        task = _task(given, module, tuple(seen.mounts))
         exit_code = await bench.engines[_engine_name(spec)].run(task, folder)
+        for each in seen.borrowed:
+            await each.need_unchanged()
     async with bench.hashing.one(given.tenant):
         return await bench.ambient.offload(_hashed, bench, given, exit_code)
 
 
-async def _inputs(
-    bench: Bench, given: Execution, prepared: AsyncExitStack
-) -> tuple[tuple[Mount, ...], tuple[str, ...]]:
-    """What the run sees, and from which driver each input is; one of which it sees nothing is not prepared."""
+@dataclass(slots=True)
+class _Seen:
+    """What a run sees, and from which driver each input is: "" for one of which it sees nothing."""
+
+    mounts: list[Mount] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    borrowed: list[Borrowed] = field(default_factory=list)
+
+
+async def _inputs(bench: Bench, given: Execution, prepared: AsyncExitStack) -> _Seen:
+    """An input of which the run sees nothing is not prepared."""
     inputs, offload = given.spec.inputs, bench.ambient.offload
     parts = None if given.paths is None else await offload(parts_of, [ref.path for ref in inputs], given.paths)
-    mounts: list[Mount] = []
-    sources = []
+    seen = _Seen()
     for index, ref in enumerate(inputs):
         if parts is not None and index not in parts:
-            sources.append("")
+            seen.sources.append("")
             continue
         here = await prepared.enter_async_context(bench.storage.prepared(ref, given.requester))
-        sources.append(here.source)
-        if parts is None:
-            mounts.append(Mount(here.path, ref.path))
-        else:
-            mounts.extend(await offload(mounted, here.path, ref.path, parts[index]))
-    return tuple(mounts), tuple(sources)
+        seen.sources.append(here.source)
+        mounts = await _mounts(here, ref.path, None if parts is None else parts[index], offload)
+        if here.look is not None:
+            lent = await borrowed(here.look, mounts)
+            mounts = lent.mounts
+            seen.borrowed.append(lent)
+        seen.mounts.extend(mounts)
+    return seen
+
+
+async def _mounts(here: Prepared, guest: str, parts: Sequence[Part] | None, offload: Offload) -> Sequence[Mount]:
+    if parts is None:
+        return (Mount(here.path, guest),)
+    return await (here.look or offload)(mounted, here.path, guest, parts)
 
 
 def _engine_name(spec: JobSpec) -> str:

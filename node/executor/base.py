@@ -26,11 +26,14 @@ class Mount:
     """A folder or file of this machine, shown to the workload read-only at ``guest``.
 
     ``within``: a guest folder above it that shows this and other mounts within it, and nothing else.
+    ``is_bound``: a single file or a part, of data that the node does not own: neither linked nor copied, where that can
+    be. No link may stand in its place or, for a part, on the way from its input to it.
     """
 
     host: Path
     guest: str
     within: str | None = None
+    is_bound: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

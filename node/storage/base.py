@@ -13,6 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from node.ambient import Offload
 from node.model import PeerId
 
 Ref = TypeVar("Ref", contravariant=True)  # the kind of input that a driver serves: a class of ``node.model.Input``
@@ -29,10 +30,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An input as a path of this machine, and the name of the driver that it came from."""
+    """An input as a path of this machine, and the name of the driver that it came from.
+
+    ``look``: how to look at data that others may change, or whose file system may hang. None: the node's own copy.
+    """
 
     path: Path
     source: str
+    look: Offload | None = None
 
 
 @runtime_checkable

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import stat
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -118,17 +117,7 @@ def fingerprint(copy: Path) -> str:
 
     Raises StorageError as ``tree.walk`` does.
     """
-    digest = hashlib.sha256()
-    for line in sorted(map(_line, tree.walk(copy))):
-        digest.update(line)
-    return digest.hexdigest()
-
-
-def _line(found: tree.Found) -> bytes:
-    status = found.status
-    kind = stat.S_IFMT(status.st_mode)
-    own = () if stat.S_ISDIR(kind) else (status.st_size, status.st_mtime_ns, status.st_ino)
-    return b"%s\0%s\n" % (os.fsencode(found.path), repr((kind, *own)).encode())
+    return tree.fingerprint(tree.walk(copy))
 
 
 def _checked(copy: Path, cid: Cid, before: str, checkpoint: Callable[[], object]) -> bool:

@@ -124,7 +124,7 @@ class FilecoinUnsealed:
         copy = await self._copy(ref)
         if copy is None:
             raise StorageError(f"the unsealed copy of {ref.cid} is no longer here")
-        yield Prepared(copy, self.name)
+        yield Prepared(copy, self.name, self._offload)
 
     async def _copy(self, ref: CidInput) -> Path | None:
         """Where it lies, checked if that is asked for."""

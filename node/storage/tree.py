@@ -9,9 +9,10 @@ Does not live here: which tree may be shown to whom (the drivers).
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -96,6 +97,48 @@ def walk(root: Path, most: int = limits.INPUT_ENTRIES_MAX) -> Iterator[Found]:
         if count >= most:
             raise StorageError(f"holds more than {most} files and folders")
         yield found
+
+
+def openable(root: Path, most: int = limits.INPUT_ENTRIES_MAX) -> Iterator[Found]:
+    """As ``walk``, of what a program is to see.
+
+    Raises StorageError too for what it could not open, or what would hold it up: a pipe, a device or a socket, a file
+    that this process may not read, a name that is not UTF-8. Links are left to whoever confines the program.
+    """
+    for found in walk(root, most):
+        problem = _why_not_openable(root, found)
+        if problem is not None:
+            raise StorageError(f"holds {_shown(found.path)}, which {problem}" if found.path else problem)
+        yield found
+
+
+def fingerprint(found: Iterable[Found]) -> str:
+    """64 hex digits that change when anything in a tree is replaced, added, removed or written to.
+
+    Whoever can write to it and set its times back is not noticed.
+    """
+    digest = hashlib.sha256()
+    for line in sorted(map(_line, found)):
+        digest.update(line)
+    return digest.hexdigest()
+
+
+def _why_not_openable(root: Path, found: Found) -> str | None:
+    mode = found.status.st_mode
+    if not _is_text(found.path):
+        return "has a name that is not UTF-8, and so none that a job can open"
+    if stat.S_ISREG(mode):  # Who may not read what everybody may read will be told by the program.
+        is_readable = mode & stat.S_IROTH or os.access(root / found.path, os.R_OK)
+        return None if is_readable else "may not be read by this node"
+    is_left_alone = stat.S_ISDIR(mode) or (stat.S_ISLNK(mode) and found.path)
+    return None if is_left_alone else "is neither a file nor a folder"
+
+
+def _line(found: Found) -> bytes:
+    status = found.status
+    kind = stat.S_IFMT(status.st_mode)
+    own = () if stat.S_ISDIR(kind) else (status.st_size, status.st_mtime_ns, status.st_ino)
+    return b"%s\0%s\n" % (os.fsencode(found.path), repr((kind, *own)).encode())
 
 
 def _entries(root: Path) -> Iterator[Entry]:
