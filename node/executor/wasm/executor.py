@@ -41,6 +41,7 @@ _CAPABILITIES = Capabilities(isolates_network=True, deterministic=False)
 class _Worker:
     key: Key
     child: Child
+    has_view: bool = False  # of the inputs of its one run
     runs: int = 0
 
 
@@ -128,14 +129,18 @@ class WasmExecutor:
     async def _worker(self, task: Task) -> _Worker:
         """A warm one, or a new one."""
         key = Key(task.tenant, Sha256(task.engine.module), task.limits.memory_bytes)
-        while (worker := self._pool.take(key)) is not None:
+        has_view = False
+        if any(mount.is_bound for mount in task.inputs):
+            await self._processes.begun()
+            has_view = await self._processes.have_views()
+        while not has_view and (worker := self._pool.take(key)) is not None:
             if not worker.child.over:
                 return worker
             _dismiss([worker])
         await self._processes.begun()
         compiled = await self._modules.compiled(task)
-        spec = WorkerSpec(os.fsencode(compiled), key.memory_bytes)
-        return _Worker(key, await self._processes.spawn(spec))
+        spec = WorkerSpec(os.fsencode(compiled), key.memory_bytes, has_view)
+        return _Worker(key, await self._processes.spawn(spec), has_view)
 
     async def _ask(self, worker: _Worker, task: Task, results: Path) -> Answer | None:
         """One run. However it ends, the worker is idle or no more when this returns."""
@@ -147,7 +152,7 @@ class WasmExecutor:
             answer = await worker.child.channel.answer()
         finally:
             usable = _leaves_usable(answer) and not worker.child.over
-            if usable and worker.runs < RUNS_PER_WORKER:
+            if usable and worker.runs < RUNS_PER_WORKER and not worker.has_view:
                 self._keep(worker)
             else:
                 await worker.child.end()

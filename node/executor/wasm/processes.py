@@ -167,6 +167,13 @@ class Processes:
 
     async def spawn(self, spec: WorkerSpec | CompilerSpec, files: Sequence[int] = ()) -> Child:
         """Fork a child that has its channel and ``files`` open. Raises DriverUnavailable."""
+        return await (await self._ready()).spawn(spec, files)
+
+    async def have_views(self) -> bool:
+        """Whether this machine lets workers mount what a run is to see. Raises DriverUnavailable."""
+        return (await self._ready()).viewless is None
+
+    async def _ready(self) -> _Zygote:
         self.check()
         while self._zygote is not None and self._zygote.ending:
             await self._zygote.gone.wait()
@@ -176,7 +183,7 @@ class Processes:
         await zygote.said_hello.wait()
         if zygote.error is not None:
             raise DriverUnavailable(zygote.error)
-        return await zygote.spawn(spec, files)
+        return zygote
 
     def _current(self) -> _Zygote:
         if self._zygote is None:
@@ -190,6 +197,7 @@ class _Zygote:
     def __init__(self) -> None:
         self.said_hello = trio.Event()
         self.error: str | None = None
+        self.viewless: str | None = None
         self.started = False
         self.leaving = False
         self.gone = trio.Event()
@@ -284,8 +292,10 @@ class _Zygote:
 
     def _hear(self, message: FromZygote, files: Sequence[int]) -> None:
         match message:
-            case Hello(error):
-                self.started = error is None
+            case Hello(error, viewless):
+                self.started, self.viewless = error is None, viewless
+                if viewless is not None:
+                    log.warning("inputs_cannot_be_mounted", extra={"reason": viewless})
                 self.error = None if error is None else f"the WASM engine does not start: {error}"
                 self.said_hello.set()
             case Spawned(number, _, error):

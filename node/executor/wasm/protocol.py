@@ -32,6 +32,7 @@ class WorkerSpec(_Message, frozen=True, tag="worker"):
 
     compiled: bytes  # path
     memory_bytes: int
+    has_view: bool = False  # it mounts what its one job is to see, and ends after that
 
 
 class CompilerSpec(_Message, frozen=True, tag="compiler"):
@@ -49,9 +50,10 @@ class Spawn(_Message, frozen=True, tag="spawn"):
 
 
 class Hello(_Message, frozen=True, tag="hello"):
-    """Zygote to node, once: ready, or why it never will be."""
+    """Zygote to node, once: ready, or why it never will be; and why workers cannot have views, if so."""
 
     error: str | None
+    viewless: str | None = None
 
 
 class Spawned(_Message, frozen=True, tag="spawned"):
@@ -82,7 +84,7 @@ class Job(_Message, frozen=True, tag="job"):
     ]  # (host path, guest path, guest folder that shows it with its like)
     outputs: tuple[tuple[str, str], ...]  # (name, guest path)
     results: bytes
-    staging: bytes  # made by the worker when an input is a single file
+    staging: bytes  # made by the worker when an input is a single file and not mounted; its parent is there
     cpu_s: float
     output_bytes: int
     output_files: int

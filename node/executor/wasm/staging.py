@@ -2,10 +2,11 @@
 
 A folder is shown as it lies. A single file at ``/inputs/a.txt`` is put into a private folder that is shown as
 ``/inputs``; files and folders that are parts of ``/inputs`` are put there together, in their places, so that a program
-that lists it sees exactly those. A file is put as a hard link (which costs nothing, and the guest cannot write through
-a read-only folder), or, where the filesystem or the file's owner forbids that, as a copy (with shared blocks where the
-filesystem can). All of it runs in the worker, so that a slow disk holds up nobody else.
-Does not live here: the removal after a killed worker (``executor``).
+that lists it sees exactly those. What belongs to the node, and everything on a machine that allows no mounts, is put
+there as a hard link (which costs nothing, and the guest cannot write through a read-only folder), or, where the
+filesystem or the file's owner forbids that, as a copy (with shared blocks where the filesystem can). All of it runs in
+the worker, so that a slow disk holds up nobody else.
+Does not live here: mounts (``view``), the removal after a killed worker (``executor``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import posixpath
 import shutil
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from node import limits
@@ -26,6 +27,7 @@ STAGED_MAX = 100_000  # The same of one with more files and folders to put in pl
 _FICLONE = 0x40049409  # linux/fs.h
 
 Input = tuple[bytes, str, str | None]  # (host path, guest path, guest folder that shows it with its like)
+Placing = Callable[[Input, bytes], None]  # puts an input at a path, where nothing lies, in a folder that is there
 
 
 class Unusable(Exception):
@@ -39,19 +41,26 @@ class _Staging:
     copied_bytes: int = 0
     placed: int = 0
 
+    def place(self, source: Input, target: bytes) -> None:
+        """By links or copies. Raises OSError, Unusable."""
+        host, guest, _ = source
+        (_place_tree if os.path.isdir(host) else _place)(host, target, guest, self)
 
-def prepare(inputs: Iterable[Input], taken: Sequence[str], folder: bytes) -> tuple[tuple[tuple[str, str], ...], bool]:
-    """(host folder, guest path) for each, in their order, and whether ``folder`` was made for it.
 
-    ``taken`` are the guest paths of outputs. Raises Unusable.
+def prepare(
+    inputs: Iterable[Input], taken: Sequence[str], folder: bytes, place: Placing | None = None
+) -> tuple[tuple[tuple[str, str], ...], bool]:
+    """(host folder, guest path) for each, in their order, and whether anything was put into ``folder`` for it.
+
+    ``taken`` are the guest paths of outputs, ``place`` is what is done instead of linking or copying. Raises Unusable.
     """
     shown: dict[str, str] = {}
     staged: dict[str, bytes] = {}
-    staging = _Staging()
-    for host, guest, within in inputs:
+    place = _Staging().place if place is None else place
+    for each in inputs:
+        host, guest, within = each
         try:
-            is_folder = stat.S_ISDIR(_kind(host, guest))
-            if is_folder and within is None:
+            if stat.S_ISDIR(_kind(host, guest)) and within is None:
                 _show(shown, guest, _text(host, guest), taken)
                 continue
             parent = posixpath.dirname(guest) if within is None else within
@@ -61,7 +70,7 @@ def prepare(inputs: Iterable[Input], taken: Sequence[str], folder: bytes) -> tup
                 os.makedirs(staged[parent], mode=0o700)
             target = os.path.join(staged[parent], posixpath.relpath(guest, parent).encode())
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-            (_place_tree if is_folder else _place)(host, target, guest, staging)
+            place(each, target)
         except OSError as error:
             raise Unusable(f"the input at {guest} cannot be used: {error.strerror}") from error
     return tuple((host, guest) for guest, host in shown.items()), bool(staged)
@@ -137,6 +146,8 @@ def _copy(host: bytes, target: bytes, guest: str, staging: _Staging) -> None:
             staging.copied_bytes += size
             if staging.copied_bytes > COPY_BYTES_MAX:
                 raise Unusable(
-                    f"the input at {guest} is a single file of {size} bytes that cannot be linked; give its folder"
+                    f"the input at {guest}, a single file or a part of {size} bytes, can be neither mounted nor linked "
+                    "on this node; give its whole folder, or have its operator allow user namespaces, or keep the copy "
+                    "on the file system of the node's data folder"
                 ) from None
             shutil.copyfileobj(source, copy)

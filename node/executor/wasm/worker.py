@@ -15,7 +15,7 @@ import resource
 import signal
 import socket
 
-from node.executor.wasm import engine, staging
+from node.executor.wasm import engine, staging, view
 from node.executor.wasm.confine import confine_worker
 from node.executor.wasm.measure import Allowance, excess
 from node.executor.wasm.protocol import (
@@ -31,11 +31,21 @@ from node.executor.wasm.protocol import (
 )
 from node.executor.wasm.watch import Watch
 
+_Shown = tuple[tuple[str, str], ...]  # (host folder, guest path)
+
 _CPU_S_MIN = 0.001  # Zero would be no limit.
 
 
 def serve(channel: socket.socket, spec: WorkerSpec) -> None:
     """The life of the process; returns when the node has no more jobs."""
+    only = receive_job(channel) if spec.has_view else None
+    shown = None
+    if only is not None:
+        try:
+            shown = view.made(only.inputs, _taken(only), os.path.dirname(only.staging))
+        except staging.Unusable as unusable:
+            channel.sendall(frame(Failed("data", str(unusable))))
+            return
     confine_worker(spec.memory_bytes)
     try:
         program = engine.Program(os.fsdecode(spec.compiled), spec.memory_bytes)
@@ -45,20 +55,28 @@ def serve(channel: socket.socket, spec: WorkerSpec) -> None:
     watch = Watch(lambda detail: channel.sendall(frame(Failed("output", detail))))
     gc.collect()
     gc.freeze()
-    while (job := receive_job(channel)) is not None:
-        answer = _answer(program, watch, job)
-        channel.sendall(frame(answer))
+    job = only or receive_job(channel)
+    while job is not None:
+        channel.sendall(frame(_answer(program, watch, job, shown)))
+        job = receive_job(channel)
 
 
-def _answer(program: engine.Program, watch: Watch, job: Job) -> Answer:
+def _taken(job: Job) -> list[str]:
+    return [guest for _, guest in job.outputs]
+
+
+def _answer(program: engine.Program, watch: Watch, job: Job, shown: _Shown | None = None) -> Answer:
+    staged = False
     try:
-        shown, staged = staging.prepare(job.inputs, [guest for _, guest in job.outputs], job.staging)
+        if shown is None:
+            shown, staged = staging.prepare(job.inputs, _taken(job), job.staging)
         try:
             return _limited(program, watch, job, shown)
         finally:
             if staged:
                 staging.clear(job.staging)
     except staging.Unusable as unusable:
+        staging.clear(job.staging)
         return Failed("data", str(unusable))
     except engine.Trapped as trapped:
         return Failed(trapped.code, trapped.reason)
@@ -68,7 +86,7 @@ def _answer(program: engine.Program, watch: Watch, job: Job) -> Answer:
         return Broken(str(error.strerror))
 
 
-def _limited(program: engine.Program, watch: Watch, job: Job, shown: tuple[tuple[str, str], ...]) -> Answer:
+def _limited(program: engine.Program, watch: Watch, job: Job, shown: _Shown) -> Answer:
     plan = _plan(job, shown)
     given = len(job.outputs) + 2
     allowance = Allowance(job.output_bytes, job.output_files)
@@ -87,7 +105,7 @@ def _limited(program: engine.Program, watch: Watch, job: Job, shown: tuple[tuple
     return Returned(exit_code) if found is None else Failed("output", found)
 
 
-def _plan(job: Job, shown: tuple[tuple[str, str], ...]) -> engine.Plan:
+def _plan(job: Job, shown: _Shown) -> engine.Plan:
     writable = []
     for name, guest in job.outputs:
         folder = os.path.join(job.results, name.encode())

@@ -17,6 +17,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
+from node.executor.wasm import mounts
 from node.executor.wasm.protocol import (
     FILES_MAX,
     PACKET_BYTES_MAX,
@@ -118,10 +119,11 @@ def _prepare() -> str | None:
 def main() -> None:
     """``python -m node.executor.wasm.zygote DESCRIPTOR``."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    viewless = mounts.why_not()
     error = _prepare()
     zygote = _Zygote(control)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # The node is gone in the middle of a message.
-        control.send(packet(Hello(error)))
+        control.send(packet(Hello(error, viewless)))
         if error is None:
             zygote.serve()
     zygote.end()
