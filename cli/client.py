@@ -27,7 +27,18 @@ from cli.refusals import refusal
 from cli.server_sent import payloads
 from node import limits
 from node.api.token import LIFE_S, issue
-from node.api.views import EventView, JobList, JobView, ManifestView, ModuleView, NodeView, PeerList, PlanView
+from node.api.views import (
+    EventView,
+    JobList,
+    JobView,
+    ManifestView,
+    ModuleView,
+    NodeView,
+    PeerList,
+    PlanView,
+    ShardList,
+    ShardView,
+)
 
 CONNECT_S = 5.0
 READ_S = 60.0  # A node that says nothing for so long is as good as gone.
@@ -36,6 +47,7 @@ ANSWER_BYTES_MAX = 256 * limits.MiB  # A list of 100,000 result files has 120 MB
 PIECE_BYTES = 256 * limits.KiB
 _PROBLEM_BYTES_MAX = 64 * limits.KiB
 _RENEW_S = 30.0
+_SHARDS_AT_ONCE = 1000  # The most that a node shows.
 
 _T = TypeVar("_T")
 
@@ -100,6 +112,17 @@ class Client:
     def job(self, name: str) -> JobView:
         """One job, by any unique beginning of its id."""
         return self._asked(JobView, f"/v1/jobs/{_part(name)}")
+
+    def shards(self, job: str) -> Iterator[ShardView]:
+        """The shards of a job that began, by their numbers."""
+        after = -1
+        while page := self._asked(
+            ShardList, f"/v1/jobs/{_part(job)}/shards?after={after}&limit={_SHARDS_AT_ONCE}"
+        ).shards:
+            yield from page
+            if page[-1].shard <= after:
+                raise BrokenAnswer(f"the node shows the shards behind {after} in no order")
+            after = page[-1].shard
 
     def cancel(self, name: str) -> JobView:
         """End a job."""

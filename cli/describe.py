@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cli.outcome import ENDED, TROUBLED, agreed_of, counted, only_shard, outcome_of, reason_of, votes_of
-from cli.output import short_peer
+from cli.output import program, short_job, short_peer
 from cli.quantities import shown_size
 from node.api.views import ExecutionView, JobView, ShardView
 from node.model import InlineInput, Input, JobSpec, UrlInput, cut, shown
@@ -110,7 +110,8 @@ def _summary(job: JobView) -> Iterator[str]:
         yield f"  and {hidden} more"
     troubled = job.tally.failed + job.tally.not_verified
     if troubled > _TROUBLED_SHOWN:
-        yield f"of {troubled} without a result the first {_TROUBLED_SHOWN}:"
+        rest = f"`{program()} job shards {short_job(job.id)} --troubled` has all"
+        yield f"of {troubled} without a result the first {_TROUBLED_SHOWN} ({rest}):"
 
 
 def _in_a_line(shard: ShardView) -> str:
@@ -201,8 +202,8 @@ def _ending(job: JobView) -> Iterator[str]:
     yield ending.headline
     if job.failure is not None:
         yield f"  code  {job.failure.code}"
-    if ending.next_step:
-        yield f"  next  {ending.next_step}"
+    if ending.advice:
+        yield f"  next  {ending.advice}"
 
 
 def _pairs(*pairs: Sequence[str], indent: str = "") -> Iterator[str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -86,9 +87,9 @@ def download(
     manifests, total = _checked(job, view)
     receipt = client.receipt(job.id)
     check_receipt(client, job, receipt, view.hash)
+    partial = _partial(folder, view.hash)
     try:
         source = _Source(client, job.id, told, pauses_s)
-        partial = _partial(folder, view.hash)
         _check_room(partial, total)
         for file in view.files:
             _File(source, partial, file).fetch()
@@ -137,14 +138,23 @@ def _partial(folder: Path, h1: str) -> Path:
     """The folder to download into: a new one, or one of ours from before."""
     name = f".{folder.name}.{hashlib.sha256(h1.encode()).hexdigest()[:16]}.partial"
     path = folder.with_name(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700)
     except FileExistsError:
-        status = path.lstat()
-        if path.is_symlink() or not path.is_dir() or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        if not _is_ours(path):
             raise CommandError(f"{path} is in the way", "move it away") from None
+    except OSError as error:
+        raise CommandError(
+            f"results cannot be put into {folder.parent}: {error.strerror}", "name another place with --output-dir"
+        ) from error
     return path
+
+
+def _is_ours(path: Path) -> bool:
+    """And nobody else may write to it."""
+    status = path.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022
 
 
 def _check_room(partial: Path, total: int) -> None:

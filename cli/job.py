@@ -17,7 +17,7 @@ from cli.flags import Form, JobId, Node, flat
 if TYPE_CHECKING:
     from cli.client import Client
     from cli.download import Downloaded
-    from node.api.views import JobSummary, JobView
+    from node.api.views import JobSummary, JobView, ShardView
 
 app = flags.app("Your jobs.")
 
@@ -78,6 +78,28 @@ def describe(job: JobId, node: Node, form: Form) -> Exit:
 
 @app.command()
 @flat
+def shards(
+    job: JobId,
+    node: Node,
+    form: Form,
+    troubled: Annotated[bool, typer.Option("--troubled", help="Only those without a result.")] = False,
+) -> Exit:
+    """Every shard of a job: its state, how many paths it saw and the first of them, and why it has no result."""
+    from cli.client import Client
+    from cli.outcome import TROUBLED
+
+    with Client(node.api) as client:
+        found = [one for one in client.shards(client.job(job).id) if not troubled or one.state in TROUBLED]
+    if form.as_json:
+        output.json_data({"shards": found})
+        return Exit.DONE
+    rows = [_shard_row(one) for one in found]
+    output.table(("shard", "state", "paths", "first", "reason"), rows)
+    return Exit.DONE
+
+
+@app.command()
+@flat
 def get(job: JobId, node: Node, target: Target, form: Form) -> Exit:
     """Download the results of a job, and its receipt beside them; every file is checked against what won the vote.
 
@@ -104,7 +126,11 @@ def receipt(
     node: Node,
     target: Annotated[
         Path | None,
-        typer.Option("--output", metavar="FILE", help="By default job-<first 8 digits of the id>.receipt.json."),
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="By default job-<first 8 digits of the id>.receipt.json; - for standard output.",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> Exit:
@@ -114,9 +140,7 @@ def receipt(
 
     with Client(node.api) as client:
         view = client.job(job)
-        path = target or Path(f"job-{output.short_job(view.id)}.receipt.json")
-        keep_receipt(client, view, path, force=force)
-    output.data(str(path))
+        keep_receipt(client, view, target or Path(f"job-{output.short_job(view.id)}.receipt.json"), force=force)
     return Exit.DONE
 
 
@@ -174,18 +198,25 @@ def _row(job: JobSummary) -> tuple[str, ...]:
     return name, job.name, job.state, job.verdict or "-", shards, submitted, job.reason
 
 
+def _shard_row(shard: ShardView) -> tuple[str, ...]:
+    from cli.outcome import TROUBLED, reason_of
+
+    why = reason_of(shard) if shard.state in TROUBLED else ""
+    return str(shard.shard), shard.state, str(shard.paths.count), "".join(shard.paths.first[:1]), why
+
+
 def awaited(client: Client, job: JobView, seconds: float | None, *, quiet: bool = False) -> JobView:
     """The job once it has ended, shown as it happens. Raises TimedOut; Ctrl-C says how to go on, and goes on up."""
     from cli.following import Patience, follow
     from cli.live import JobWatch, watching
-    from cli.outcome import ENDED
+    from cli.outcome import ENDED, kept_word
 
     if job.state in ENDED:
         return job
     short = output.short_job(job.id)
     troubled = (lambda _: None) if quiet else output.say
     try:
-        with watching(JobWatch(shards=job.shards), quiet=quiet) as show:
+        with watching(JobWatch(shards=job.shards, kept=kept_word(job)), quiet=quiet) as show:
             for event in follow(client, job.id, Patience.of(seconds), troubled):
                 show(event)
             ended = client.job(job.id)
@@ -198,15 +229,15 @@ def awaited(client: Client, job: JobView, seconds: float | None, *, quiet: bool 
     return ended
 
 
-def concluded(job: JobView) -> Exit:
-    """Say how a job ended, and give that as exit code."""
+def concluded(job: JobView, *, goes_on: bool = False) -> Exit:
+    """Say how a job ended, and give that as exit code. ``goes_on``: the command does the next step itself."""
     from cli.outcome import outcome_of
 
     outcome = outcome_of(job)
     output.say(outcome.headline, "good" if outcome.exit is Exit.DONE else "error")
     for line in outcome.why:
         output.say(f"  {line}")
-    if outcome.next_step:
+    if outcome.next_step and not goes_on:
         output.say(f"next: {outcome.next_step}")
     return outcome.exit
 
@@ -246,14 +277,21 @@ def check_results(job: JobView) -> None:
     if job.results is not None and not kept_by_node(job):
         raise CommandError(
             f"the node does not keep the results of job {output.short_job(job.id)}: {_whereabouts(job)}",
-            f"`{output.program()} job receipt {output.short_job(job.id)}` fetches the receipt, and"
-            f" `{output.program()} verify RECEIPT FOLDER` checks what you get from there",
+            f"`{output.program()} job receipt {output.short_job(job.id)}` fetches the receipt, and {_checked_by(job)}",
         )
     if job.results is None:
         raise CommandError(
             f"job {output.short_job(job.id)} has no results ({job.state.replace('_', ' ')})",
             f"`{output.program()} job describe {output.short_job(job.id)}` says why",
         )
+
+
+def _checked_by(job: JobView) -> str:
+    from cli.outcome import kept_word
+
+    if kept_word(job) == "won":
+        return f"`{output.program()} verify RECEIPT` checks the vote; with another --publisher there are files too"
+    return f"`{output.program()} verify RECEIPT FOLDER` checks what you get from there"
 
 
 def _whereabouts(job: JobView) -> str:

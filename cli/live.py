@@ -39,14 +39,17 @@ _UNTOLD = frozenset({"offered"})
 _UNTOLD_OF_MANY = frozenset({"offered", "drawn", "started", "proposed", "kept"})
 
 # What the caption says from an event of the whole job on; a verdict and an end say it themselves.
-_PHASES = {"submitted": "waiting for bids", "kept": "results kept"}
+_PHASES = {"submitted": "waiting for bids"}
 
 
 class JobWatch:
-    """What is known of each node's part in a job of so many shards. ``names``: how to call peers, by peer id."""
+    """What is known of each node's part in a job of so many shards. ``names``: how to call peers, by peer id;
+    ``kept``: what becomes of results (``cli.outcome.kept_word``).
+    """
 
-    def __init__(self, names: Mapping[str, str] | None = None, shards: int = 1) -> None:
+    def __init__(self, names: Mapping[str, str] | None = None, shards: int = 1, kept: str = "kept") -> None:
         self._names = dict(names or {})
+        self._words = {"kept": kept}
         self._shards = shards
         self._began: datetime | None = None
         self.rows: dict[str, dict[str, str]] = {peer: {} for peer in self._names}
@@ -110,7 +113,8 @@ class JobWatch:
         words = [f"{self._seconds(event):7.3f} s", *([] if shard is None else [f"shard {shard}"])]
         if event.peer or shard is None:
             words.append(self.name(event.peer) if event.peer else "job")
-        return "  ".join([*words, event.kind.replace("_", " "), event.text]).rstrip()
+        kind = self._words.get(event.kind, event.kind).replace("_", " ")
+        return "  ".join([*words, kind, event.text]).rstrip()
 
     def table(self) -> Table:
         """For a terminal."""

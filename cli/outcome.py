@@ -13,36 +13,47 @@ from cli import exits
 from cli.exits import Exit
 from cli.output import program, short_job, short_peer
 from node.api.views import JobView, ShardView, VerdictView
-from node.model import VaultPublisher
+from node.model import NonePublisher, VaultPublisher
 
 ENDED = frozenset({"completed", "not_verified", "failed", "cancelled"})
 TROUBLED = frozenset({"failed", "not_verified"})
 
 _WHY_MAX = 20  # Lines about a job; ``describe`` has more.
 
-_AFTER_FAILURE = {
+_AFTER_FAILURE = {  # What to do.
     "bids": "`{program} peers` shows who is there; ask for fewer with --concurrency and --min-bids, or wait longer with"
     " --bid-timeout",
     "bids/data": "check what -v, -i and -u name: too few nodes can have it",
     "bids/resources": "ask for less with --cpu and --memory",
     "bids/disk": "ask for less with --disk",
     "bids/full": "the nodes are busy: submit it again later, or wait longer with --bid-timeout",
-    "executions": "`{program} job describe {job}` shows what each node said",
-    "time": "give it longer with --timeout; `{program} job describe {job}` shows what each node said",
-    "hand_over": "submit it again; `{program} job describe {job}` shows who did not hand over what it had proposed",
+    "time": "give it longer with --timeout",
+    "hand_over": "submit it again",
     "restart": "submit it again",
     "room": "make room on the node (its data folder is full), then submit it again",
+}
+
+_DESCRIBED = {  # What a description shows of a failure.
+    "executions": "what each node said",
+    "time": "what each node said",
+    "hand_over": "who did not hand over what it had proposed",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """For people: the headline, reasons line by line, the next step."""
+    """For people: the headline, reasons line by line, what to do next, and what ``job describe`` has to say."""
 
     exit: Exit
     headline: str
     why: tuple[str, ...]
-    next_step: str
+    advice: str
+    described: str
+
+    @property
+    def next_step(self) -> str:
+        """Both, for those who do not read a description."""
+        return f"{self.advice}{'; ' if self.advice and self.described else ''}{self.described}"
 
 
 def outcome_of(job: JobView) -> Outcome:
@@ -51,7 +62,9 @@ def outcome_of(job: JobView) -> Outcome:
     why = list(_why(job))
     if len(why) > _WHY_MAX:
         why[_WHY_MAX:] = [f"… and more: `{program()} job describe {short_job(job.id)}`"]
-    return Outcome(code, _headline(job), tuple(why), _next_step(job))
+    shown = _in_description(job)
+    described = f"`{program()} job describe {short_job(job.id)}` {shown}" if shown else ""
+    return Outcome(code, _headline(job), tuple(why), _advice(job), described)
 
 
 def votes_of(verdict: VerdictView) -> int:
@@ -72,6 +85,13 @@ def only_shard(job: JobView) -> ShardView | None:
 def kept_by_node(job: JobView) -> bool:
     """Whether the node has the results for download; else they are published, or nobody keeps them."""
     return isinstance(job.spec.publisher, VaultPublisher)
+
+
+def kept_word(job: JobView) -> str:
+    """What becomes of results that won, in a word."""
+    if isinstance(job.spec.publisher, NonePublisher):
+        return "won"
+    return "kept" if kept_by_node(job) else "published"
 
 
 def counted(job: JobView) -> str:
@@ -157,19 +177,30 @@ def _group(verdict: VerdictView, index: int) -> str:
     return f"{len(group.peers)} of {votes_of(verdict)}: {group.hash or '(unreadable)'} by {peers}"
 
 
-def _next_step(job: JobView) -> str:
+def _advice(job: JobView) -> str:
     name = short_job(job.id)
+    if job.results is not None and kept_word(job) == "won":
+        return f"`{program()} job receipt {name}` proves the vote; nobody keeps the files (publisher none)"
     if job.results is not None and not kept_by_node(job):
-        return f"`{program()} job describe {name}` says where they are, `{program()} job receipt {name}` proves them"
+        return f"`{program()} job receipt {name}` fetches what proves them"
     if job.results is not None:
         what = "the results" if job.state == "completed" else "what was won"
         return f"`{program()} job get {name}` downloads {what}"
     if job.state == "not_verified":
-        return f"is the program deterministic? `{program()} job describe {name}` shows who said what"
+        return "is the program deterministic? The clock, randomness and the order of listings differ between nodes"
     if job.failure is not None:
         step = _AFTER_FAILURE.get(_cause(job), "") or _AFTER_FAILURE.get(job.failure.code, "")
-        return step.format(program=program(), job=name)
+        return step.format(program=program())
     return ""
+
+
+def _in_description(job: JobView) -> str:
+    if job.results is not None:
+        return "says where they are" if kept_word(job) == "published" else ""
+    if job.state == "not_verified":
+        return "shows who said what"
+    shown = "" if job.failure is None or job.state != "failed" else _DESCRIBED.get(job.failure.code, "")
+    return f"shows {shown}" if shown else ""
 
 
 def _cause(job: JobView) -> str:

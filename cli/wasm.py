@@ -226,7 +226,7 @@ def _submitted(spec: bytes, sha256: str, program: Program, rest: _Rest) -> Exit:
         job = awaited(client, job, seconds(then.wait_timeout, "--wait-timeout-secs"), quiet=then.id_only)
         if as_json:
             output.json_data(job)
-        code = concluded(job)
+        code = concluded(job, goes_on=then.download and job.results is not None)
         if then.download and job.results is not None:
             fetched(client, job, rest.target)
     return code

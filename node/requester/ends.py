@@ -51,14 +51,15 @@ def verdict_record(verdict: Verdict) -> VerdictRecord:
 
 def verdict_text(verdict: VerdictRecord) -> str:
     """A verdict in a line."""
-    sizes = ", ".join(str(len(group.peers)) for group in verdict.groups)
+    sizes = [len(group.peers) for group in verdict.groups]
     match verdict.kind:
         case "verified":
-            return f"verified: {len(verdict.groups[0].peers)} agree on {verdict.hash} (groups: {sizes})"
+            return f"verified: {sizes[0]} of {sum(sizes)} agree on {verdict.hash}"
         case "unchecked":
             return f"not checked (noop): {verdict.hash}"
         case "not_verified":
-            return f"not verified: {verdict.reason} (groups: {sizes})"
+            camps = f" (groups of equal results: {', '.join(map(str, sizes))})" if len(sizes) > 1 else ""
+            return f"not verified: {verdict.reason}{camps}"
         case _:
             assert_never(verdict.kind)
 

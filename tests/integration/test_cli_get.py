@@ -254,6 +254,16 @@ def test_what_lies_there_is_not_touched(node: FakeNode, tmp_path: Path, capsys: 
     assert (tmp_path / "results" / "mine").read_text() == "precious"
 
 
+def test_where_nothing_can_be_made_nothing_is_said_to_be_kept(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert get(node, "--output-dir", "/proc/results") == 1
+
+    err = capsys.readouterr().err
+    assert "results cannot be put into /proc: " in err
+    assert "kept" not in err
+
+
 def test_force_replaces_results_that_were_downloaded_before(node: FakeNode, tmp_path: Path) -> None:
     assert get(node, "--output-dir", "results") == 0
     (tmp_path / "results" / "stdout").write_text("changed")

@@ -75,10 +75,11 @@ def test_json_is_the_job_as_the_api_shows_it(node: FakeNode, capsys: pytest.Capt
     assert msgspec.json.decode(capsys.readouterr().out, type=JobView) == node.job
 
 
-def test_download_puts_the_results_there(node: FakeNode) -> None:
+def test_download_puts_the_results_there(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["wasm", "run", "my.wasm", "--download", "--output-dir", "results"]) == 0
 
     assert (Path.cwd() / "results" / "stdout").read_bytes() == FILES["stdout"]
+    assert "job get" not in capsys.readouterr().err
 
 
 def test_a_dry_run_needs_no_node(

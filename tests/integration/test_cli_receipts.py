@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from doubles.fakenode import FakeNode, fake_node
+from doubles.fakenode import FakeNode, fake_node, problem
 from unit.receipts import WRONG
 
 from cli.main import run
@@ -78,3 +78,27 @@ def test_a_receipt_of_other_results_is_refused(
 
     assert "other results" in capsys.readouterr().err
     assert os.listdir(tmp_path) == ["client.key"]
+
+
+def test_a_receipt_goes_to_standard_output(
+    node: FakeNode, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert receipt(node, "--output", "-") == 0
+
+    out, err = capfdbinary.readouterr()
+    assert out == node.receipt
+    assert b"the receipt holds" in err
+    assert os.listdir(tmp_path) == ["client.key"]
+
+
+def test_a_job_that_has_no_receipt_says_where_it_is_told_why(
+    node: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.job = msgspec.structs.replace(node.job, state="failed", results=None)
+    node.misbehaves[node.path("/receipt")].append(problem(404, "not_found", "job x has no receipt (failed)"))
+
+    assert receipt(node) == 1
+
+    err = capsys.readouterr().err
+    assert "has no receipt (failed)" in err
+    assert f"`quorate job describe {node.job.id[:8]}` says how it ended" in err

@@ -13,6 +13,7 @@ from doubles.trees import files_in
 from unit.receipts import many
 
 from cli.main import run
+from node.api.views import ShardList
 from node.receipt.check import Holds, check
 
 AGREED, LOST = ("right", "right", "wrong"), ("right", "wrong", "unreadable")
@@ -147,3 +148,33 @@ def test_describe_has_the_sum_and_then_what_failed(partial: FakeNode, capsys: py
     assert out.index("3 shards: 2 completed, 1 not verified") < out.index("shard 1: not verified")
     assert "sharding" in out
     assert "2 of 3 agree" in out
+
+
+def test_all_shards_are_shown_page_by_page(partial: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = partial.job.details
+    pages = partial.misbehaves[partial.path("/shards")]
+    for page in (whole[:2], whole[2:], ()) * 3:
+        pages.append(says(msgspec.json.encode(ShardList(shards=page))))
+
+    assert run(["job", "shards", partial.job.id]) == 0
+    assert [line.split("\t")[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["0", "completed"],
+        ["1", "not_verified"],
+        ["2", "completed"],
+    ]
+    assert run(["job", "shards", partial.job.id, "--troubled"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("1\tnot_verified\t")
+    assert "not verified: " in line
+    assert run(["job", "shards", partial.job.id, "--json"]) == 0
+    assert msgspec.json.decode(capsys.readouterr().out, type=ShardList).shards == whole
+
+
+def test_shards_that_go_round_in_circles_are_the_nodes_fault(
+    partial: FakeNode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = says(msgspec.json.encode(ShardList(shards=partial.job.details)))
+    partial.misbehaves[partial.path("/shards")] += [page, page]
+
+    assert run(["job", "shards", partial.job.id]) == 1
+    assert "no order" in capsys.readouterr().err

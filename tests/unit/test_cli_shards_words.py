@@ -57,7 +57,7 @@ def test_of_ten_thousand_shards_a_description_is_a_page_or_two() -> None:
     lines = text.splitlines()
     assert len(lines) < 150
     assert "10000 shards: 9960 completed, 40 failed" in text
-    assert "of 40 without a result the first 20" in text
+    assert "of 40 without a result the first 20 (`quorate job shards 01234567 --troubled` has all):" in text
     assert "shard 3: failed: nobody ran number 3" in text
     assert "it trapped" in text
     assert "  and 9950 more" in text

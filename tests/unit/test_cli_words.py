@@ -14,11 +14,11 @@ from cli.describe import described
 from cli.errors import BrokenAnswer
 from cli.exits import Exit
 from cli.live import ROWS_MAX, JobWatch, watching
-from cli.outcome import outcome_of
+from cli.outcome import kept_word, outcome_of
 from cli.output import clean, short_peer
 from node.api.viewing import job_view
 from node.api.views import AnswerView, EventView, FailureView, GroupView, JobView, ResultsView, VerdictView
-from node.model import Deal
+from node.model import Deal, IpfsPublisher, NonePublisher, Publisher, VaultPublisher
 
 NAMES = sorted(NODES)
 
@@ -98,6 +98,27 @@ def test_every_failure_says_what_to_do_next(code: str) -> None:
     assert outcome.headline == "Failed: because"
     assert outcome.next_step
     assert "{" not in outcome.next_step
+    assert "job describe" not in described(failed(code))
+
+
+@pytest.mark.parametrize(
+    ("publisher", "steps", "word"),
+    [
+        (VaultPublisher(), ("job get",), "kept"),
+        (IpfsPublisher(), ("job receipt", "job describe"), "published"),
+        (NonePublisher(), ("job receipt", "nobody keeps the files"), "won"),
+    ],
+)
+def test_what_becomes_of_results_is_said_by_its_name(publisher: Publisher, steps: tuple[str, ...], word: str) -> None:
+    view = job()
+    view = msgspec.structs.replace(view, spec=msgspec.structs.replace(view.spec, publisher=publisher))
+
+    assert all(step in outcome_of(view).next_step for step in steps)
+    assert ("job describe" in outcome_of(view).next_step) == (word == "published")
+    assert "job describe" not in described(view)
+    assert kept_word(view) == word
+    line = JobWatch(kept=kept_word(view)).line(event(1, "kept", "p", "h1:x"))
+    assert line.split()[-2:] == [word, "h1:x"]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from doubles.hostile import manifest_for
 from unit.shards import PEERS, execution, play, proposal, running, spec
 
 from node.journal.records import Answer, Tally
-from node.requester.ends import all_over, exit_code_of, moved, too_few, totals
+from node.model import DirHash
+from node.requester.ends import all_over, exit_code_of, moved, too_few, totals, verdict_record, verdict_text
 from node.requester.life import Bidding, RunDeadline, RunFailed, Stopped
+from node.verifier.vote import Group, NotVerified, Verified
 
 
 def declined(*reasons):
@@ -26,6 +28,25 @@ def test_equally_frequent_reasons_come_in_their_order():
 
 def test_a_decline_without_words_is_its_code():
     assert too_few(Bidding(declined("")), spec().deal).endswith("1 declined: data")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "text"),
+    [
+        (Verified(DirHash("h1:x"), (), (Group(DirHash("h1:x"), ("a", "b", "c")),)), "verified: 3 of 3 agree on h1:x"),
+        (
+            Verified(DirHash("h1:x"), (), (Group(DirHash("h1:x"), ("a", "b")), Group(DirHash("h1:y"), ("c",)))),
+            "verified: 2 of 3 agree on h1:x",
+        ),
+        (
+            NotVerified("a draw", (Group(DirHash("h1:x"), ("a",)), Group(DirHash("h1:y"), ("b",)))),
+            "not verified: a draw (groups of equal results: 1, 1)",
+        ),
+        (NotVerified("too few", (Group(DirHash("h1:x"), ("a",)),)), "not verified: too few"),
+    ],
+)
+def test_a_verdict_says_how_many_agree_of_how_many(verdict, text):
+    assert verdict_text(verdict_record(verdict)) == text
 
 
 def test_silence_is_said():
