@@ -5,15 +5,17 @@ What a driver and its store cannot do is said by its ``can``, never by its name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 import trio
 from doubles.peers import peer
+from doubles.unprivileged import unprivileged
 
 from node.ambient import Threads
 from node.errors import StorageError
@@ -22,6 +24,7 @@ from node.storage.cache import InputCache
 
 ORIGIN = peer(1)
 GUARD_S = 300
+FORBIDDEN = r"may not be read|Permission denied"
 
 # Path to content, or None for a folder with nothing in it. One file alone has the path "".
 Tree = Mapping[str, bytes | None]
@@ -66,6 +69,7 @@ class Can:
     fetches: bool  # ``prepared`` copies, into a cache
     knows_what_is_nowhere: bool  # ``has`` is False for it; else it is found out by ``prepared``
     has_exact_sizes: bool = True  # else those of folders are a little more than the bytes of their files
+    is_asked_first: bool = False  # what is malformed is merely not there: who is asked next says what is wrong with it
 
     @property
     def tree(self) -> Tree:
@@ -187,8 +191,14 @@ class StorageContract:
     def test_a_malformed_reference_is_an_error_of_every_call(self, tmp_path):
         async def check(source, cache):
             driver = source.driver
+            assert source.malformed()
             for ref in source.malformed():
-                for call in (driver.has, driver.size, driver.to_fetch, driver.list):
+                calls = [driver.size, driver.list]
+                if self.can.is_asked_first:
+                    assert not await driver.has(ref)
+                else:
+                    calls += [driver.has, driver.to_fetch]
+                for call in calls:
                     with pytest.raises(StorageError):
                         pytest.fail(f"{call.__name__} of {ref} gave {await call(ref)}")
                 with pytest.raises(StorageError):
@@ -224,6 +234,47 @@ class StorageContract:
             assert cache.fetches == (1 if self.can.fetches else 0)
 
         self.run(tmp_path, check)
+
+
+class FilesOfThisMachine(StorageContract):
+    """For drivers that read what lies here, each tree by its name in ``source.folder``."""
+
+    def test_what_this_process_may_not_read_is_said(self, tmp_path):
+        unprivileged(_forbidden, type(self), tmp_path)
+
+
+def _forbidden(contract: type[StorageContract], tmp_path: Path) -> None:
+    """A file, a folder of a tree, and what all lies in; each told, and none taken for absent."""
+
+    async def check(source, cache):
+        driver = source.driver
+        file, tree = await source.put("file", {"": b"x"}), await source.put("tree", {"a": b"a", "b/c": b"c"})
+        with locked(source.folder / "file"), pytest.raises(StorageError, match=FORBIDDEN):
+            await prepare(driver, file)
+        with locked(source.folder / "tree" / "b"):
+            for call in (driver.size, driver.list):
+                with pytest.raises(StorageError, match=FORBIDDEN):
+                    await call(tree)
+        for place in (source.folder / "tree", source.folder):
+            with locked(place):
+                for call in (driver.size, driver.list, partial(prepare, driver)):
+                    with pytest.raises(StorageError, match=FORBIDDEN):
+                        await call(tree)
+        await prepare(driver, file)
+        await driver.list(tree)
+
+    contract().run(tmp_path, check)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Nobody may read it for that time."""
+    mode = path.stat().st_mode
+    path.chmod(0)
+    try:
+        yield
+    finally:
+        path.chmod(mode)
 
 
 async def prepare(driver: Storage[Any], ref: Any) -> None:

@@ -72,6 +72,18 @@ class TestIpfsByItself(PublisherContract):
         assert _files(folder / "node1" / "evictable")
         assert not _files(folder / "node1" / "pinned") + _files(folder / "node1" / "pins")
 
+    def test_what_is_published_is_pinned(self, tmp_path: Path) -> None:
+        """All its blocks, and under a name."""
+
+        async def main() -> None:
+            async with self.place(tmp_path) as place:
+                await place.way.publish(place.allowed, LABEL, results(tmp_path))
+
+        trio.run(main)
+        assert _files(tmp_path / "node1" / "pins")
+        assert _files(tmp_path / "node1" / "pinned")
+        assert not _files(tmp_path / "node1" / "evictable")
+
     def test_the_same_bytes_stay_pinned_for_whoever_else_published_them(self, tmp_path: Path) -> None:
         tree = results(tmp_path)
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import trio
 from contract.publishers import LABEL, Place, PublisherContract, results
+from contract.storages import locked
+from doubles.unprivileged import unprivileged
 
 from node.ambient import Threads, inline
 from node.errors import NoRoom, StorageError
@@ -51,6 +53,9 @@ class TestLocal(PublisherContract):
                 assert sorted(path.name for path in job.iterdir()) == [".partial-7", ".partial-70-01", "70", "77"]
 
         trio.run(main)
+
+    def test_what_this_process_may_not_write_or_read_is_said(self, tmp_path: Path) -> None:
+        unprivileged(_forbidden, tmp_path)
 
     @pytest.mark.parametrize("name", ["7", ".partial-7-01"])
     def test_a_link_where_results_were_is_removed_and_what_it_leads_to_stays(self, tmp_path: Path, name: str) -> None:
@@ -216,3 +221,23 @@ def _job(folder: Path) -> Path:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _forbidden(folder: Path) -> None:
+    """Before, while and after something is published there."""
+
+    async def main() -> None:
+        async with TestLocal().place(folder) as place:
+            team, tree = Path(place.allowed.folder), results(folder)
+            with locked(team), pytest.raises(NoRoom, match="Permission denied"):
+                await place.way.publish(place.allowed, LABEL, tree)
+            assert os.listdir(team) == []
+            location = await place.way.publish(place.allowed, LABEL, tree)
+            with locked(team):
+                with pytest.raises(StorageError, match="Permission denied"):
+                    async with place.way.published(place.allowed, LABEL, location, 1):
+                        pytest.fail("nobody may look")
+                with pytest.raises(StorageError, match="Permission denied"):
+                    await place.way.retract(place.allowed, LABEL)
+
+    trio.run(main)

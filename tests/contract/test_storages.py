@@ -12,7 +12,7 @@ from urllib.parse import quote
 import obstore
 import pytest
 import trio
-from contract.storages import FOLDERS, TREES, Can, StorageContract, put_on_disk
+from contract.storages import FOLDERS, TREES, Can, FilesOfThisMachine, StorageContract, put_on_disk
 from doubles.objectservers import ObjectServer
 from doubles.webanswers import Web, says, web_server
 from obstore.store import AzureStore, S3Store
@@ -50,17 +50,17 @@ class OnDisk:
         return self.ref(name)
 
     def nowhere(self):
-        """Nothing lies under what is no CID: IPFS, which is asked next, says what is wrong with it."""
         (self.folder / "file").write_bytes(b"x")
-        others = ("..", ".", "a\0b", "file/../file") if self.by_cid else ("file/below", "no/where")
-        return [self.ref(name) for name in ("nowhere", *others)]
+        return [self.ref(name) for name in ("nowhere", "file/below", "no/where")]
 
     def malformed(self):
         places = ("/etc/passwd", f"{self.folder}/../x", str(self.folder) + "x", "/", "/proc/self")
-        return [] if self.by_cid else [LocalInput(source=place, path=AT) for place in places]
+        if self.by_cid:
+            return [self.ref(name) for name in ("", "..", ".", "a\0b", "file/../file", "/etc/passwd", "file//x")]
+        return [LocalInput(source=place, path=AT) for place in places]
 
 
-class TestLocal(StorageContract):
+class TestLocal(FilesOfThisMachine):
     can = Can(trees=frozenset(TREES), fetches=False, knows_what_is_nowhere=True)
 
     @asynccontextmanager
@@ -70,8 +70,8 @@ class TestLocal(StorageContract):
         yield OnDisk(LocalFiles([folder], tmp_path / "cache", Threads()), folder, by_cid=False)
 
 
-class TestFilecoinUnsealed(StorageContract):
-    can = Can(trees=frozenset(TREES), fetches=False, knows_what_is_nowhere=True)
+class TestFilecoinUnsealed(FilesOfThisMachine):
+    can = Can(trees=frozenset(TREES), fetches=False, knows_what_is_nowhere=True, is_asked_first=True)
 
     @asynccontextmanager
     async def source(self, tmp_path, cache):
@@ -207,8 +207,7 @@ class ObjectStoreContract(StorageContract):
     @asynccontextmanager
     async def source(self, tmp_path, cache):
         bucket = self.server.bucket()
-        make = S3Store if self.server.scheme == "s3" else AzureStore
-        store = make(bucket.partition("://")[2], client_options={"allow_http": True})
+        store = self.server.store(bucket)
         yield InAStore(ObjectInputs(ObjectStore([bucket]), cache, Threads()), bucket, store)
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 from needs import Need
+from obstore.store import AzureStore, S3Store
 
 READY_S = 60.0
 
@@ -57,6 +58,11 @@ class ObjectServer:
         else:
             _make_container(self.url, name)
         return f"{self.scheme}://{name}"
+
+    def store(self, bucket: str) -> S3Store | AzureStore:
+        """A bucket as obstore has it; the environment has to have ``env``."""
+        make = S3Store if self.scheme == "s3" else AzureStore
+        return make(bucket.partition("://")[2], client_options={"allow_http": True})
 
     def signal(self, which: signal.Signals) -> None:
         """SIGSTOP makes it silent, SIGCONT lets it go on."""

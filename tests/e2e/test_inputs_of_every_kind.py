@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import obstore
-import pytest
 from doubles.objectservers import ObjectServer
 from doubles.realnode import real_node
 from doubles.webanswers import says, web_server
 from e2e.users import User
-from obstore.store import S3Store
 
 HELLO = b"hello world\n"
 
@@ -43,15 +41,10 @@ def test_a_folder_that_the_operator_lists_is_read_and_no_other(user: User, tmp_p
         )
 
 
-def test_objects_are_read_below_what_the_operator_lists(
-    user: User, tmp_path: Path, s3: ObjectServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in s3.env.items():
-        monkeypatch.setenv(name, value)
-    bucket = s3.bucket()
-    store = S3Store(bucket.removeprefix("s3://"), client_options={"allow_http": True})
+def test_objects_are_read_below_what_the_operator_lists(user: User, tmp_path: Path, objects: ObjectServer) -> None:
+    bucket = objects.bucket()
     for folder in ("data", "secret"):
-        obstore.put(store, f"{folder}/file.txt", HELLO)
+        obstore.put(objects.store(bucket), f"{folder}/file.txt", HELLO)
     with real_node(tmp_path / "node", "--object-store", f"{bucket}/data") as node:
         assert node.ready["inputs"] == ["ipfs", "url", "inline", "object_store"]
         assert user.prints(node, f"{bucket}/data/") == HELLO

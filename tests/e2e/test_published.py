@@ -14,7 +14,6 @@ from doubles.kubo import Kubo
 from doubles.objectservers import ObjectServer
 from doubles.realnode import RealNode, real_node
 from e2e.users import User
-from obstore.store import S3Store
 
 HELLO = b"hello world\n"
 
@@ -91,18 +90,19 @@ def test_results_on_ipfs_by_a_daemon_are_everybodys(user: User, kubo: Kubo, tmp_
         assert verified(user, node, tmp_path / "got")
 
 
-def test_results_in_an_object_store(
-    user: User, tmp_path: Path, s3: ObjectServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in s3.env.items():
-        monkeypatch.setenv(name, value)
-    bucket = s3.bucket()
+def test_results_in_an_object_store(user: User, tmp_path: Path, objects: ObjectServer) -> None:
+    bucket = objects.bucket()
     with two_nodes(tmp_path, "--object-publish", f"{bucket}/results") as node:
         location, job = published(user, node, f"{bucket}/results")
         assert location.startswith(f"{bucket}/results/")
         assert f"/{job}/0/" in location
-        store = S3Store(bucket.removeprefix("s3://"), client_options={"allow_http": True})
-        assert obstore.get(store, f"{location.removeprefix(f'{bucket}/')}/stdout").bytes().to_bytes() == HELLO
+        prefix = location.removeprefix(f"{bucket}/")
+        (tmp_path / "got").mkdir()
+        for meta in obstore.list(objects.store(bucket), prefix).collect():
+            path = tmp_path / "got" / meta["path"].removeprefix(f"{prefix}/")
+            path.write_bytes(obstore.get(objects.store(bucket), meta["path"]).bytes().to_bytes())
+        assert (tmp_path / "got" / "stdout").read_bytes() == HELLO
+        assert verified(user, node, tmp_path / "got")
 
 
 def test_results_that_nobody_keeps_leave_a_receipt(user: User, tmp_path: Path) -> None:
