@@ -179,3 +179,15 @@ def somebody_else() -> Iterator[None]:
 
 def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives up root's rights for a moment")
+def test_a_file_that_may_not_be_read_cannot_be_opened_by_a_program_either() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        (root / "a").touch(mode=0o644)
+        (root / "b").touch(mode=0o600)
+        assert len(list(tree.openable(root))) == 3
+        with somebody_else(), pytest.raises(StorageError, match=r"^holds b, which may not be read by this node"):
+            list(tree.openable(root))

@@ -1,0 +1,148 @@
+"""Inputs that are used where they lie: what is refused before a run, and what changed during it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from node.ambient import inline
+from node.compute.borrowed import Borrowed, borrowed
+from node.errors import ExecutionFailed, StorageError
+from node.executor.base import Mount
+
+
+def a_copy(folder: Path) -> Path:
+    copy = folder / "copy"
+    (copy / "sub").mkdir(parents=True)
+    (copy / "a").write_bytes(b"hello")
+    (copy / "b").write_bytes(b"other")
+    (copy / "sub" / "c").write_bytes(b"deep")
+    (copy / "link").symlink_to("a")
+    return copy
+
+
+def looked_at(*mounts: Mount) -> Borrowed:
+    return trio.run(borrowed, inline, mounts)
+
+
+def rewrite(copy: Path) -> None:
+    before = (copy / "a").stat()
+    (copy / "a").write_bytes(b"HELLO")
+    os.utime(copy / "a", ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+
+
+def replace_by_the_same(copy: Path) -> None:
+    before = (copy / "a").stat()
+    (copy / "fresh").write_bytes(b"hello")
+    os.utime(copy / "fresh", ns=(before.st_atime_ns, before.st_mtime_ns))
+    (copy / "fresh").rename(copy / "a")
+
+
+def grow(copy: Path) -> None:
+    before = (copy / "a").stat()
+    (copy / "a").write_bytes(b"hello!")
+    os.utime(copy / "a", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def turn_the_link(copy: Path) -> None:
+    (copy / "link").unlink()
+    (copy / "link").symlink_to("b")
+
+
+CHANGES: list[Callable[[Path], object]] = [
+    rewrite,
+    replace_by_the_same,
+    grow,
+    turn_the_link,
+    lambda copy: (copy / "new").touch(),
+    lambda copy: (copy / "sub" / "c").unlink(),
+    lambda copy: (copy / "a").rename(copy / "z"),
+    lambda copy: (copy / "new").mkdir(),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changes_while_a_run_reads_it_fails_the_run(tmp_path: Path, change: Callable[[Path], object]) -> None:
+    copy = a_copy(tmp_path)
+    lent = looked_at(Mount(copy, "/inputs"))
+    change(copy)
+    with pytest.raises(ExecutionFailed, match="/inputs changed") as failure:
+        trio.run(lent.need_unchanged)
+    assert failure.value.code == "data"
+
+
+def test_what_was_only_read_or_linked_has_not_changed(tmp_path: Path) -> None:
+    copy = a_copy(tmp_path)
+    lent = looked_at(Mount(copy, "/inputs"))
+    (copy / "a").read_bytes()
+    os.link(copy / "a", tmp_path / "of somebody else")
+    trio.run(lent.need_unchanged)
+
+
+def test_a_shard_answers_for_what_it_sees_alone(tmp_path: Path) -> None:
+    copy = a_copy(tmp_path)
+    mounts = [Mount(copy / name, f"/inputs/{name}", "/inputs") for name in ("a", "sub")]
+    lent = looked_at(*mounts)
+    (copy / "b").write_bytes(b"changed")
+    trio.run(lent.need_unchanged)
+    (copy / "sub" / "new").touch()
+    with pytest.raises(ExecutionFailed, match="/inputs changed"):
+        trio.run(lent.need_unchanged)
+
+
+def test_what_is_gone_after_a_run_fails_it_with_its_guest_path(tmp_path: Path) -> None:
+    copy = a_copy(tmp_path)
+    lent = looked_at(Mount(copy / "a", "/inputs/x"))
+    (copy / "a").unlink()
+    with pytest.raises(ExecutionFailed, match="the input at /inputs/x") as failure:
+        trio.run(lent.need_unchanged)
+    assert failure.value.code == "data"
+    assert str(tmp_path) not in failure.value.detail
+
+
+def test_single_files_and_parts_are_bound_and_a_whole_folder_is_shown_as_it_lies(tmp_path: Path) -> None:
+    copy = a_copy(tmp_path)
+    mounts = (Mount(copy, "/in"), Mount(copy / "a", "/x/a"), Mount(copy / "sub", "/y/sub", "/y"))
+    assert [mount.is_bound for mount in looked_at(*mounts).mounts] == [False, True, True]
+
+
+def with_a_pipe(copy: Path) -> None:
+    os.mkfifo(copy / "sub" / "pipe")
+
+
+def with_a_socket(copy: Path) -> None:
+    where = os.open(copy, os.O_RDONLY)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"/proc/self/fd/{where}/socket")  # Its path may be no longer than 108 bytes.
+    os.close(where)
+
+
+def with_an_odd_name(copy: Path) -> None:
+    (copy / os.fsdecode(b"\xff")).touch()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (with_a_pipe, "holds sub/pipe, which is neither a file nor a folder"),
+        (with_a_socket, "holds socket, which is neither"),
+        (with_an_odd_name, r"holds \\xff, which has a name that is not UTF-8"),
+    ],
+)
+def test_what_no_program_could_open_is_refused_before(
+    tmp_path: Path, spoil: Callable[[Path], object], said: str
+) -> None:
+    copy = a_copy(tmp_path)
+    spoil(copy)
+    with pytest.raises(StorageError, match=f"^the input at /inputs {said}"):
+        looked_at(Mount(copy, "/inputs"))
+
+
+def test_a_link_in_the_place_of_an_input_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"^the input at /in/x is neither a file nor a folder"):
+        looked_at(Mount(a_copy(tmp_path) / "link", "/in/x"))
