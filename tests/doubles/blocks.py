@@ -15,11 +15,16 @@ from node.storage.ipfs.layout import V1_2025, Profile
 
 
 class HeldBlocks:
-    """A source of blocks, and a session of it, over a dictionary. It notes what was wanted and what was got."""
+    """A source of blocks, and a session of it, over a dictionary. It notes what was wanted and what was got.
+
+    ``is_prompt``: what was wanted before something was waited for is at hand from then on.
+    """
 
     name = "held"
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_prompt: bool = False) -> None:
+        self.is_prompt = is_prompt
+        self.came: set[Cid] = set()
         self.blocks: dict[Cid, bytes] = {}
         self.wanted: list[Cid] = []
         self.got: list[Cid] = []
@@ -39,9 +44,14 @@ class HeldBlocks:
     def want(self, cids: Sequence[Cid]) -> None:
         self.wanted.extend(cids)
 
+    def at_hand(self, cid: Cid, bytes_max: int) -> bytes | None:
+        block = self.blocks[cid] if cid in self.came else None
+        return None if block is None or len(block) > bytes_max else block
+
     async def get(self, cid: Cid) -> bytes:
         await trio.lowlevel.checkpoint()
         self.got.append(cid)
+        self.came.update(self.wanted if self.is_prompt else ())
         block = self.blocks.get(cid)
         if block is None:
             raise StorageError(f"the block {cid} is nowhere")

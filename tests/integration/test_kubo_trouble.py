@@ -75,6 +75,9 @@ class _Counted:
     def want(self, cids):
         self._session.want(cids)
 
+    def at_hand(self, cid: Cid, bytes_max: int) -> bytes | None:
+        return None
+
     async def get(self, cid: Cid) -> bytes:
         self._source.count()
         return await self._session.get(cid)

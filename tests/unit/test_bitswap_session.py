@@ -33,12 +33,12 @@ class Disk:
         return [multihash for multihash in multihashes if multihash not in self.blocks]
 
 
-def run(test: Callable[[Session, Disk, Asking], Awaitable[None]]) -> None:
+def run(test: Callable[[Session, Disk, Asking], Awaitable[None]], share_bytes: int = SHARE_BYTES) -> None:
     async def main() -> None:
         core, disk = Asking(), Disk()
         core.came(ANNA, 0.0)
         core.begin(CIRCLE)
-        around = Surroundings(core, disk, lambda: SHARE_BYTES, lambda: None)  # type: ignore[arg-type]
+        around = Surroundings(core, disk, lambda: share_bytes, lambda: None)  # type: ignore[arg-type]
         with trio.fail_after(30):
             await test(Session(around, CIRCLE, cid(0)), disk, core)
 
@@ -79,5 +79,33 @@ def test_no_more_is_asked_for_than_the_window_takes():
             await trio.testing.wait_all_tasks_blocked()
             assert len(core.take(ANNA)) == 1
             nursery.cancel_scope.cancel()
+
+    run(main)
+
+
+def test_large_blocks_that_are_held_do_not_stop_the_asking_for_small_ones():
+    async def main(session: Session, disk: Disk, core: Asking) -> None:
+        for number in range(100):
+            session.arrived(cid(number).multihash, bytes(4_000))
+        for number in range(100, 300):
+            session.arrived(cid(number).multihash, data(number))
+        session.want([cid(number) for number in range(300, 400)])
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.feed)
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(core.take(ANNA)) == 100
+            nursery.cancel_scope.cancel()
+
+    run(main, share_bytes=1_000_000)
+
+
+def test_what_is_at_hand_is_given_once_and_only_if_it_is_not_too_large():
+    async def main(session: Session, disk: Disk, core: Asking) -> None:
+        session.arrived(cid(1).multihash, data(1))
+        size = len(data(1))
+        assert session.at_hand(cid(1), size - 1) is None
+        assert session.at_hand(cid(1), size) == data(1)
+        assert session.at_hand(cid(1), size) is None
+        assert session._held_bytes == 0
 
     run(main)

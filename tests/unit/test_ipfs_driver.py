@@ -36,6 +36,7 @@ class Source(HeldBlocks):
         super().__init__()
         self.name = name
         self.is_away = self.is_silent = False
+        self.pause_s = 0.0
         self.sessions = 0
 
     async def has(self, cid: Cid) -> bool:
@@ -57,6 +58,7 @@ class Source(HeldBlocks):
             raise StorageError(f"{self.name} is away")
         if self.is_silent:
             await trio.sleep_forever()
+        await trio.sleep(self.pause_s)
 
 
 @pytest.fixture
@@ -258,6 +260,22 @@ def test_a_source_that_is_silent_ends_every_call_by_a_deadline(folder: Path, tmp
         with pytest.raises(StorageError, match="does not come from IPFS within 10"):
             await shown(storage, root)
         assert left_in(tmp_path) == []
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_a_folder_of_many_small_files_has_time_for_each_of_them(tmp_path: Path) -> None:
+    source = Source()
+    files = [dagpb.Link(source.raw(b"%d" % number), f"{number:04}", 4) for number in range(8_000)]
+    root = source.node(dagpb.encode(files, unixfs.DIRECTORY_DATA))
+
+    async def main() -> None:
+        storage = driver(tmp_path, source)
+        source.pause_s = 2 / limits.IPFS_BLOCKS_PER_S_MIN
+        with pytest.raises(StorageError, match="does not come from IPFS within"):
+            await shown(storage, root)
+        source.pause_s = 0.9 / limits.IPFS_BLOCKS_PER_S_MIN
+        assert len(await shown(storage, root)) == len(files)
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 

@@ -65,6 +65,24 @@ def test_a_file_is_written_at_the_target_itself(tmp_path: Path, profile: Profile
     assert (tmp_path / "out").read_bytes() == bytes_of(size)
 
 
+@pytest.mark.parametrize("profile", [V1_2025, V0_2015], ids=lambda profile: profile.name)
+def test_many_small_files_in_many_folders_take_few_waits(tmp_path: Path, profile: Profile) -> None:
+    held = HeldBlocks(is_prompt=True)
+    tree = {f"{folder}/{folder}/{name}": b"%d" % name for folder in range(50) for name in range(20)}
+    for path, data in tree.items():
+        (tmp_path / "tree" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / path).write_bytes(data)
+    root = held.imported(tmp_path / "tree", profile)
+
+    write(held, root, tmp_path / "out")
+    waits = len(held.got)
+    run(reader.listing, held, root)
+
+    assert waits < 10
+    assert len(held.got) - waits < 10
+    assert {path: (tmp_path / "out" / path).read_bytes() for path in tree} == tree
+
+
 def test_what_is_written_can_be_read_by_all_and_executed_by_nobody_whatever_the_umask(tmp_path: Path) -> None:
     held = HeldBlocks()
     (tmp_path / "tree").mkdir()

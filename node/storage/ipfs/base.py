@@ -19,6 +19,9 @@ class BlockSession(Protocol):
     def want(self, cids: Sequence[Cid]) -> None:
         """These will be asked for next, in this order: a hint to fetch ahead, which binds nobody."""
 
+    def at_hand(self, cid: Cid, bytes_max: int) -> bytes | None:
+        """The block, checked, if it has come, is in memory and is no larger; its session may then forget it."""
+
     async def get(self, cid: Cid) -> bytes:
         """The block, checked against its CID, of at most ``BLOCK_BYTES_MAX``. Raises StorageError, by a deadline."""
 

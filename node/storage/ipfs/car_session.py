@@ -85,6 +85,11 @@ class CarSession:
             self._way = _Way.STREAM
         self._wanted.extend(cids)
 
+    def at_hand(self, cid: Cid, bytes_max: int) -> bytes | None:
+        """See BlockSession. Not when it would have to be asked for again."""
+        block = self._kept.get(cid)
+        return None if block is None or len(block) > bytes_max else block
+
     async def get(self, cid: Cid) -> bytes:
         """See BlockSession."""
         while self._wanted and self._wanted[0] == cid:

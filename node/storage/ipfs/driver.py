@@ -22,7 +22,7 @@ from node.model import CidInput, PeerId
 from node.storage.base import Entry, Prepared
 from node.storage.cache import InputCache
 from node.storage.ipfs import reader
-from node.storage.ipfs.base import Blocks
+from node.storage.ipfs.base import Blocks, BlockSession
 from node.storage.ipfs.cid import Cid
 from node.storage.ipfs.paths import path_in
 from node.storage.ipfs.several import Several
@@ -68,9 +68,9 @@ class Ipfs:
     async def list(self, ref: CidInput) -> tuple[Entry, ...]:
         """See Storage; sizes are claims, which the fetch is held to."""
         cid = (await self._looked_up(ref)).cid
-        with _deadline(ref, limits.IPFS_LIST_S):
+        with _deadline(ref, limits.IPFS_LIST_S) as scope:
             async with self._blocks.session(cid) as session:
-                return await reader.listing(session, cid, self._offload)
+                return await reader.listing(_Paced(session, scope), cid, self._offload)
 
     @asynccontextmanager
     async def prepared(self, ref: CidInput, origin: PeerId) -> AsyncIterator[Prepared]:
@@ -80,9 +80,9 @@ class Ipfs:
             yield Prepared(path, self.name)
 
     async def _fetch(self, ref: CidInput, known: _Known, path: Path) -> None:
-        with _deadline(ref, limits.IPFS_SETUP_S + known.size / limits.IPFS_BYTES_PER_S_MIN):
+        with _deadline(ref, limits.IPFS_SETUP_S + known.size / limits.IPFS_BYTES_PER_S_MIN) as scope:
             async with self._blocks.session(known.cid) as session:
-                await reader.write(session, known.cid, path, known.size, self._offload)
+                await reader.write(_Paced(session, scope), known.cid, path, known.size, self._offload)
 
     async def _looked_up(self, ref: CidInput) -> _Known:
         known = self._known.get(ref.cid)
@@ -105,10 +105,35 @@ def _key(cid: Cid) -> str:
     return f"ipfs {cid.codec:x} {cid.multihash.hex()}"
 
 
+class _Paced:
+    """A session whose deadline is put off by each block, since nobody knows before how many there are."""
+
+    def __init__(self, session: BlockSession, scope: trio.CancelScope) -> None:
+        self._session = session
+        self._scope = scope
+
+    def want(self, cids: Sequence[Cid]) -> None:
+        self._session.want(cids)
+
+    def at_hand(self, cid: Cid, bytes_max: int) -> bytes | None:
+        block = self._session.at_hand(cid, bytes_max)
+        if block is not None:
+            self._put_off()
+        return block
+
+    async def get(self, cid: Cid) -> bytes:
+        block = await self._session.get(cid)
+        self._put_off()
+        return block
+
+    def _put_off(self) -> None:
+        self._scope.deadline += 1 / limits.IPFS_BLOCKS_PER_S_MIN
+
+
 @contextmanager
-def _deadline(ref: CidInput, within_s: float) -> Iterator[None]:
-    try:
-        with trio.fail_after(within_s):
-            yield
-    except trio.TooSlowError as error:
-        raise StorageError(f"{ref.cid} does not come from IPFS within {within_s:.0f} s") from error
+def _deadline(ref: CidInput, within_s: float) -> Iterator[trio.CancelScope]:
+    began = trio.current_time()
+    with trio.move_on_after(within_s) as scope:
+        yield scope
+    if scope.cancelled_caught:
+        raise StorageError(f"{ref.cid} does not come from IPFS within {scope.deadline - began:.0f} s")

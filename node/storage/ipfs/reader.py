@@ -13,7 +13,7 @@ import trio
 
 from node.ambient import Offload, inline
 from node.errors import StorageError
-from node.limits import KiB, MiB
+from node.limits import BLOCK_BYTES_MAX, KiB, MiB
 from node.storage.base import Entry
 from node.storage.ipfs import hamt, unixfs
 from node.storage.ipfs.base import BlockSession
@@ -26,6 +26,7 @@ _CLAIM_MAX = 1 << 62  # A larger size is no claim to be taken seriously.
 _HEAVY_BYTES = 64 * KiB  # A larger block of links is understood elsewhere: 65,536 links take a quarter of a second.
 _BATCH_BYTES = 4 * MiB  # Written in one go.
 _BATCH_FOUND = 1_024
+_LOOK_BLOCKS = 64
 
 
 async def size_of(session: BlockSession, root: Cid, offload: Offload = inline) -> int:
@@ -50,8 +51,9 @@ async def listing(session: BlockSession, root: Cid, offload: Offload = inline) -
     """
     walk = Walk(root, _CLAIM_MAX, contents=False)
     entries: list[Entry] = []
-    while (due := walk.due) is not None:
-        entries.extend(_entries(await _next(session, walk, due, offload)))
+    steps = _Steps(session, walk, offload)
+    while walk.due is not None:
+        entries.extend(_entries(await steps.next()))
     return tuple(sorted(entries, key=attrgetter("path")))
 
 
@@ -61,11 +63,12 @@ async def write(session: BlockSession, root: Cid, target: Path, limit_bytes: int
     Raises StorageError; what was written until then stays, under a name that nobody must take for whole.
     """
     walk, writer = Walk(root, limit_bytes, contents=True), TreeWriter(target)
+    steps = _Steps(session, walk, offload)
     batch: list[Found] = []
     size = total = 0
     try:
-        while (due := walk.due) is not None:
-            found = await _next(session, walk, due, offload)
+        while walk.due is not None:
+            found = await steps.next()
             batch.extend(found)
             size += sum(len(one.data) for one in found if isinstance(one, BytesFound))
             if size >= _BATCH_BYTES or len(batch) >= _BATCH_FOUND:
@@ -88,11 +91,35 @@ async def resolved(session: BlockSession, root: Cid, names: Sequence[str], offlo
     return cid
 
 
-async def _next(session: BlockSession, walk: Walk, due: Cid, offload: Offload) -> list[Found]:
-    if ahead := walk.ahead():
-        session.want(ahead)
-    block = await _block(session, due)
-    return await offload(walk.take, block) if _is_heavy(block, due) else walk.take(block)
+class _Steps:
+    """A walk step by step, with the session looking ahead: before each wait, and every so many blocks without one."""
+
+    def __init__(self, session: BlockSession, walk: Walk, offload: Offload) -> None:
+        self._session = session
+        self._walk = walk
+        self._offload = offload
+        self._unlooked = 0
+
+    async def next(self) -> list[Found]:
+        """What is due next, which must be something."""
+        if ready := self._walk.ready():
+            return ready
+        due = self._walk.due
+        assert due is not None
+        self._unlooked += 1
+        block = due.inlined if due.inlined is not None else self._session.at_hand(due, BLOCK_BYTES_MAX)
+        if block is None or self._unlooked > _LOOK_BLOCKS:
+            self._unlooked = 0
+            self._look_ahead()
+            await trio.lowlevel.checkpoint()
+        if block is None:
+            block = await self._session.get(due)
+        return await self._offload(self._walk.take, block) if _is_heavy(block, due) else self._walk.take(block)
+
+    def _look_ahead(self) -> None:
+        self._walk.take_early(self._session.at_hand)
+        if ahead := self._walk.ahead():
+            self._session.want(ahead)
 
 
 def _entries(found: Iterable[Found]) -> Iterator[Entry]:

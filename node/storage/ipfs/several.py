@@ -65,6 +65,10 @@ class _Session:
         if self._at in self._sessions:
             self._sessions[self._at].want(cids)
 
+    def at_hand(self, cid: Cid, bytes_max: int) -> bytes | None:
+        session = self._sessions.get(self._at)
+        return None if session is None else session.at_hand(cid, bytes_max)
+
     async def get(self, cid: Cid) -> bytes:
         reasons = []
         for _ in self._sources:

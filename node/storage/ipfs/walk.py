@@ -8,7 +8,7 @@ times, and every size in it is only a claim: what is followed is counted, and wh
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
@@ -27,13 +27,21 @@ from node.limits import (
     FETCH_AHEAD_BLOCKS,
     FETCH_AHEAD_BYTES,
     KiB,
+    MiB,
 )
 from node.storage.ipfs import hamt, unixfs
 from node.storage.ipfs.cid import RAW, Cid
 from node.storage.ipfs.unixfs import Kind
 
 _INNER_BYTES = 256 * KiB  # What a block that holds links is taken to have, for fetching ahead.
-_INNER_AHEAD = 8  # So that what is fetched ahead are mostly leaves, which are due first.
+_ASKED_MAX = 4 * FETCH_AHEAD_BLOCKS  # Also when what came early has put much before what was asked for.
+_EARLY_BLOCK_BYTES = 64 * KiB  # A larger block is taken when it is due: 65,536 links take a quarter of a second.
+_EARLY_BYTES = 512 * KiB  # Of blocks taken at once, for the same reason.
+_EARLY_DUE_MAX = 65_536  # With more links met and not yet followed nothing is taken early,
+_READY_BYTES = 4 * MiB  # nor with so many bytes of files found and not yet due.
+
+AtHand = Callable[[Cid, int], bytes | None]
+"""See ``BlockSession.at_hand``."""
 
 
 class FolderFound(NamedTuple):
@@ -74,15 +82,13 @@ class _Due:
     place: int = 0  # of a shard: the slots that led there (``hamt.path_of``)
     fanout: int = 0
     is_asked: bool = False
-
-    @property
-    def is_inner(self) -> bool:
-        """Whether it must hold links, by what is claimed of it."""
-        return self.size > BLOCK_BYTES_MAX
+    found: list[Found] | None = None  # what it turned out to be before it was due
+    ready_bytes: int = 0  # of that
 
     @property
     def cost(self) -> int:
-        return _INNER_BYTES if self.is_inner else self.size
+        """Bytes of its block, by what is claimed: what must hold links is no larger than such blocks are."""
+        return _INNER_BYTES if self.size > BLOCK_BYTES_MAX else self.size
 
 
 class Walk:
@@ -98,7 +104,7 @@ class Walk:
         self._contents = contents
         self._due = deque([_Due(_Role.ENTRY, root, 0)])
         self._entries = self._shards = self._parts = self._bytes = 0
-        self._ahead = _Ahead(_INNER_AHEAD if contents else FETCH_AHEAD_BLOCKS)
+        self._asked = self._ready_bytes = 0
 
     @property
     def due(self) -> Cid | None:
@@ -107,20 +113,71 @@ class Walk:
 
     def ahead(self) -> list[Cid]:
         """Blocks that will be due soon, in their order; each is told once."""
-        return self._ahead.more(self._due)
+        asked, size = [], 0
+        for item in islice(self._due, FETCH_AHEAD_BLOCKS):
+            if item.found is not None:
+                continue
+            size += item.cost
+            if size > FETCH_AHEAD_BYTES or self._asked >= _ASKED_MAX:
+                break
+            if not item.is_asked:
+                item.is_asked = True
+                self._asked += 1
+                asked.append(item.cid)
+        return asked
 
     def take(self, block: bytes) -> list[Found]:
         """What the block that was due has turned out to be."""
         item = self._due.popleft()
-        self._ahead.gone(item)
-        try:
-            found = self._taken(item, block)
-        except ValueError as error:
-            where = f"{self._root}/{item.path}".rstrip("/")
-            raise StorageError(f"{where} cannot be used: its block {item.cid} is {error}") from error
+        found = self._understood(item, block)
         if len(self._due) > DAG_PENDING_MAX:
             raise self._refused("so many links at once")
         return found
+
+    def take_early(self, at_hand: AtHand) -> None:
+        """Take blocks that hold links, or little, and came before they are due; what is found waits in its place."""
+        near = [self._due.popleft() for _ in range(min(len(self._due), FETCH_AHEAD_BLOCKS))]
+        placed: list[_Due] = []
+        taken = 0
+        for item in near:
+            is_full = taken > _EARLY_BYTES or len(placed) + len(self._due) > _EARLY_DUE_MAX
+            if item.is_asked and item.cid.codec != RAW and not is_full and self._ready_bytes < _READY_BYTES:
+                taken += self._take_one_early(item, at_hand, placed)
+            else:
+                placed.append(item)
+        self._due.extendleft(reversed(placed))
+
+    def ready(self) -> list[Found]:
+        """What is due next and was taken early."""
+        ready: list[Found] = []
+        while self._due and (found := self._due[0].found) is not None:
+            self._ready_bytes -= self._due.popleft().ready_bytes
+            ready += found
+        return ready
+
+    def _take_one_early(self, item: _Due, at_hand: AtHand, placed: list[_Due]) -> int:
+        """Place it, or what it leads to, behind those; bytes of its block, if it is at hand."""
+        block = at_hand(item.cid, _EARLY_BLOCK_BYTES)
+        if block is None:
+            placed.append(item)
+            return 0
+        rest = len(self._due)
+        found = self._understood(item, block)
+        if found:
+            item.found, item.ready_bytes = found, len(block)
+            self._ready_bytes += len(block)
+            placed.append(item)
+        placed += [self._due.popleft() for _ in range(len(self._due) - rest)]
+        return len(block)
+
+    def _understood(self, item: _Due, block: bytes) -> list[Found]:
+        self._asked -= item.is_asked
+        item.is_asked = False
+        try:
+            return self._taken(item, block)
+        except ValueError as error:
+            where = f"{self._root}/{item.path}".rstrip("/")
+            raise StorageError(f"{where} cannot be used: its block {item.cid} is {error}") from error
 
     def _taken(self, item: _Due, block: bytes) -> list[Found]:
         if item.cid.codec == RAW:
@@ -218,39 +275,6 @@ class Walk:
 
     def _refused(self, what: str) -> StorageError:
         return StorageError(f"{self._root} is refused: it has {what}")
-
-
-class _Ahead:
-    """What has been asked for and is not yet due: so many bytes, so many blocks, and few that hold only links."""
-
-    def __init__(self, inner_max: int) -> None:
-        self._inner_max = inner_max
-        self._bytes = self._blocks = self._inner = 0
-
-    def more(self, due: Iterable[_Due]) -> list[Cid]:
-        """Nothing while half of it is still under way, so that it is not looked for at every block."""
-        if self._bytes > FETCH_AHEAD_BYTES // 2 or self._blocks > FETCH_AHEAD_BLOCKS // 2:
-            return []
-        asked = []
-        for item in islice(due, FETCH_AHEAD_BLOCKS):
-            if item.is_asked:
-                continue
-            if self._bytes + item.cost > FETCH_AHEAD_BYTES or (item.is_inner and self._inner >= self._inner_max):
-                break
-            self._count(item, 1)
-            asked.append(item.cid)
-        return asked
-
-    def gone(self, item: _Due) -> None:
-        """It was due, and has come."""
-        if item.is_asked:
-            self._count(item, -1)
-
-    def _count(self, item: _Due, by: int) -> None:
-        item.is_asked = by > 0
-        self._bytes += by * item.cost
-        self._blocks += by
-        self._inner += by * item.is_inner
 
 
 def _check_size(item: _Due, size: int) -> None:

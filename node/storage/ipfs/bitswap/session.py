@@ -65,6 +65,11 @@ class Session:
                 self._hints[cid.multihash] = cid
         self._work.set()
 
+    def at_hand(self, cid: Cid, bytes_max: int) -> bytes | None:
+        """See BlockSession."""
+        block = self._held.get(cid.multihash)
+        return None if block is None or len(block) > bytes_max else self._taken(cid.multihash)
+
     async def get(self, cid: Cid) -> bytes:
         """See BlockSession."""
         known = known_block(cid)
@@ -108,9 +113,9 @@ class Session:
 
     def _next_hints(self) -> dict[bytes, Cid]:
         """What to look up now: nothing while a quarter of the window is not yet free, so that few messages do."""
-        window = int(max(WANTS_MIN, min(WANTS_MAX, self._around.share_bytes() / self._usual_bytes)))
-        room = window - len(self._open) - int(self._held_bytes / self._usual_bytes)
-        if room < window // 4:
+        fits = max(WANTS_MIN, self._around.share_bytes() / self._usual_bytes)  # What is held takes of this alone:
+        room = int(min(WANTS_MAX, fits - self._held_bytes / self._usual_bytes)) - len(self._open)  # it may be larger.
+        if room < int(min(WANTS_MAX, fits)) // 4:
             return {}
         batch = dict(islice(self._hints.items(), room))
         for multihash in batch:
