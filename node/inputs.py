@@ -143,7 +143,8 @@ def _blocks(config: ServeConfig, network: Network, ambient: Ambient) -> tuple[tu
         kubo = _kubo(data.ipfs_connect, ambient)
         return (kubo, *gateways), (kubo.tell,)
     folder, keep_s = config.data_dir / BLOCKS_FOLDER, data.ipfs_keep_published_s
-    embedded = Embedded(network, folder, data.ipfs_store_bytes, ambient, keep_s)
+    missing_s = 0.0 if gateways else limits.BITSWAP_MISSING_S  # Who stands in is asked at once.
+    embedded = Embedded(network, folder, data.ipfs_store_bytes, ambient, keep_s, missing_s)
     return (embedded, *gateways), (partial(embedded.run, data.ipfs_peers),)
 
 

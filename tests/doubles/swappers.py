@@ -6,7 +6,7 @@ Lives here: making them. Does not live here: what is tested with them.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,16 +109,23 @@ class Pond:
     nursery: trio.Nursery
     network: Network
 
-    async def node(self, number: int, bytes_max: int = limits.GiB, pinned_s: float = math.inf) -> Swapper:
-        """A node with the blocks that an earlier one of that number had."""
+    async def node(
+        self,
+        number: int,
+        bytes_max: int = limits.GiB,
+        pinned_s: float = math.inf,
+        missing_s: float = limits.BITSWAP_MISSING_S,
+        peers: Sequence[str] = (),
+    ) -> Swapper:
+        """A node with the blocks that an earlier one of that number had; it dials ``peers``."""
         transport = self.network.join(identity(number).peer_id)
         ambient = Ambient(now=trio.current_time, offload=inline)
-        blocks = Embedded(transport, self.folder / f"node{number}", bytes_max, ambient, pinned_s)
+        blocks = Embedded(transport, self.folder / f"node{number}", bytes_max, ambient, pinned_s, missing_s)
         scope = trio.CancelScope()
 
         async def life() -> None:
             with scope:
-                await blocks.run()
+                await blocks.run(peers)
 
         self.nursery.start_soon(life)
         await self.nursery.start(transport.run, Recorder())

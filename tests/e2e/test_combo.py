@@ -102,6 +102,18 @@ def test_data_comes_from_another_of_our_nodes_once_that_has_it(
             assert user.prints(second, cid) == HELLO
 
 
+def test_a_gateway_alone_serves_several_inputs_in_time_for_a_bid(
+    user: User, kubo: Kubo, cid: str, tmp_path: Path
+) -> None:
+    (tmp_path / "other").write_bytes(HELLO * 2)
+    other = kubo.add(tmp_path / "other")
+    with (
+        real_node(tmp_path / "neighbour") as neighbour,
+        real_node(tmp_path / "node", "--ipfs-gateway", kubo.gateway_url, "--peer", neighbour.address) as node,
+    ):
+        assert user.downloads(node, "-v", f"{cid}:/inputs", "-v", f"{other}:/other.txt") == HELLO
+
+
 def test_where_nobody_has_the_data_a_user_reads_what_both_sources_say(user: User, copies: Path, tmp_path: Path) -> None:
     with real_node(tmp_path / "node", *over(copies)) as node:
         said = user.is_refused(node, "pears")

@@ -38,7 +38,7 @@ def run(test: Callable[[Session, Disk, Asking], Awaitable[None]], share_bytes: i
         core, disk = Asking(), Disk()
         core.came(ANNA, 0.0)
         core.begin(CIRCLE)
-        around = Surroundings(core, disk, lambda: share_bytes, lambda: None)  # type: ignore[arg-type]
+        around = Surroundings(core, disk, lambda: share_bytes, lambda: None, lambda: False, 8.0)  # type: ignore[arg-type]
         with trio.fail_after(30):
             await test(Session(around, CIRCLE, cid(0)), disk, core)
 

@@ -37,22 +37,31 @@ _LINK_BYTES = 128  # The same for each chunk of a file.
 class Embedded:
     """To be made before the transport runs, which has to run while this does. Making it raises OperatorError.
 
-    What was added is pinned for ``pinned_s``; then it stays until there is need of room.
+    What was added is pinned for ``pinned_s``; then it stays until there is need of room. ``missing_s``: how long a
+    reader waits for a block that no neighbour has.
     """
 
     name = NAME
 
     def __init__(
-        self, protocols: Protocols, folder: Path, bytes_max: int, ambient: Ambient, pinned_s: float = math.inf
+        self,
+        protocols: Protocols,
+        folder: Path,
+        bytes_max: int,
+        ambient: Ambient,
+        pinned_s: float = math.inf,
+        missing_s: float = limits.BITSWAP_MISSING_S,
     ) -> None:
         self._protocols = protocols
         self._ambient = ambient
         self._store = Blockstore(folder, bytes_max, ambient)
-        self._exchange = Exchange(protocols, self._store)
+        self._exchange = Exchange(protocols, self._store, missing_s)
         self._pinned_s = pinned_s
 
     async def run(self, peers: Sequence[str] = ()) -> None:
         """The whole life, until cancelled. ``peers``: multiaddrs of IPFS nodes to stay connected to."""
+        if peers:
+            self._exchange.expect()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._store.run)
             nursery.start_soon(self._let_go)

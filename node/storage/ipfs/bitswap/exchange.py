@@ -41,11 +41,16 @@ _Work = Callable[[], Awaitable[None]]
 
 
 class Exchange:
-    """Bitswap of one node, to be made before its transport runs. Implements ``Neighbourhood``."""
+    """Bitswap of one node, to be made before its transport runs. Implements ``Neighbourhood``.
 
-    def __init__(self, protocols: Protocols, store: Blockstore) -> None:
+    ``missing_s``: how long a reader waits for what nobody there has.
+    """
+
+    def __init__(self, protocols: Protocols, store: Blockstore, missing_s: float = limits.BITSWAP_MISSING_S) -> None:
         self._protocols = protocols
         self._store = store
+        self._missing_s = missing_s
+        self._expected_until = float("-inf")
         self._asking, self._answering = Asking(), Answering()
         self._replies = Replies(self._answering, store)
         self._turns = Turns(limits.BITSWAP_ANSWERS_MAX)
@@ -80,6 +85,10 @@ class Exchange:
         """Whether there is nobody to ask."""
         return self._asking.is_alone
 
+    def expect(self) -> None:
+        """Neighbours are being dialled: readers wait a moment for the first of them."""
+        self._expected_until = trio.current_time() + limits.BITSWAP_DIALLED_S
+
     async def run(self) -> None:
         """The whole life, until cancelled."""
         async with trio.open_nursery() as nursery:
@@ -100,7 +109,8 @@ class Exchange:
         """A reader of the DAG under ``root``. Waits while there are ``limits.BITSWAP_READERS_MAX``."""
         async with self._readers:
             circle = next(self._circles)
-            session = Session(Surroundings(self._asking, self._store, self._share, self._wake), circle, root)
+            around = Surroundings(self._asking, self._store, self._share, self._wake, self._expects, self._missing_s)
+            session = Session(around, circle, root)
             feeding = trio.CancelScope()
             self._asking.begin(circle)
             self._sessions[circle] = session
@@ -128,6 +138,9 @@ class Exchange:
         finally:
             self._asking.end(circle, trio.current_time())
             self._wake()
+
+    def _expects(self) -> bool:
+        return trio.current_time() < self._expected_until
 
     def _share(self) -> int:
         return min(limits.BITSWAP_WINDOW_BYTES, limits.BITSWAP_WINDOWS_BYTES // max(1, len(self._sessions)))

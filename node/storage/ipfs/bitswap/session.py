@@ -18,7 +18,7 @@ from node.storage.ipfs.blockstore import Blockstore
 from node.storage.ipfs.cid import RAW, Cid
 
 WANTS_MIN, WANTS_MAX = 4, 256  # under way, whatever the size of blocks
-_LOOK_S = 1.0  # A reader looks this often whether there is still hope.
+_LOOK_S = 0.25  # A reader looks this often whether there is still hope.
 _USUAL_BYTES = 256 * limits.KiB
 _WEIGHT = 0.1
 _EMPTY = Cid.of(b"", RAW).multihash
@@ -32,12 +32,17 @@ class _Waiter:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What readers have in common. ``share_bytes``: of the memory, for each; ``said``: there may be wants to send."""
+    """What readers have in common. ``share_bytes``: of the memory, for each; ``said``: there may be wants to send.
+
+    ``expects``: whether nobody is there, but somebody may be in a moment.
+    """
 
     asking: Asking
     store: Blockstore
     share_bytes: Callable[[], int]
     said: Callable[[], None]
+    expects: Callable[[], bool]
+    missing_s: float  # see ``limits.BITSWAP_MISSING_S``
 
 
 class Session:
@@ -144,22 +149,25 @@ class Session:
         waiter = self._waiting.setdefault(cid.multihash, _Waiter())
         self._want_now(cid, urgent=True)
         self._around.said()
-        started = trio.current_time()
-        hopeless_s = 0.0
+        started = hopeful_at = trio.current_time()
         while True:
+            now = trio.current_time()
+            if not self._is_hopeless(cid):
+                hopeful_at = now
+            elif now - hopeful_at >= self._around.missing_s:
+                raise StorageError(self._why(cid))
+            if now - max(started, self._progress_at) >= limits.BITSWAP_STALL_S:
+                raise StorageError(self._why(cid))
             with trio.move_on_after(_LOOK_S):
                 await waiter.event.wait()
             if waiter.block is not None:
                 return waiter.block
-            hopeless_s = hopeless_s + _LOOK_S if self._is_hopeless(cid) else 0.0
-            silent_s = trio.current_time() - max(started, self._progress_at)
-            if hopeless_s >= limits.BITSWAP_MISSING_S or silent_s >= limits.BITSWAP_STALL_S:
-                raise StorageError(self._why(cid))
 
     def _is_hopeless(self, cid: Cid) -> bool:
-        """Nobody has it, or nobody is there; but who gave us a part of it may come back."""
+        """Nobody has it, or nobody is there; but who is being dialled may come, and who gave us a part of it back."""
         asking = self._around.asking
-        return asking.is_denied(cid.multihash) or (asking.is_alone and not self._has_come)
+        is_waited_for = self._has_come or self._around.expects()
+        return asking.is_denied(cid.multihash) or (asking.is_alone and not is_waited_for)
 
     def _why(self, cid: Cid) -> str:
         what = f"block {cid} of {self._root}" if cid != self._root else f"{cid}"
