@@ -135,6 +135,22 @@ def test_nothing_of_a_view_is_there_for_the_next_run(tmp_path: Path, far: Path) 
     in_engine(tmp_path, body)
 
 
+def test_no_more_is_mounted_at_once_than_is_allowed_and_what_ended_counts_no_more(tmp_path: Path, far: Path) -> None:
+    large_file(far / "x")
+    (far / "y").touch()
+    one = (bound(far / "x", "/in/x", "/in"),)
+    two = (*one, bound(far / "y", "/in/y", "/in"))
+
+    async def body(engine: Engine) -> None:
+        for _ in range(3):
+            assert (await engine.run(Run(wasm=last_bytes(b"x"), inputs=one))).stdout == b"last"
+            refused = await engine.run(Run(wasm=last_bytes(b"x"), inputs=two))
+            assert (refused.code, "can be neither mounted nor linked" in refused.detail) == ("data", True)
+
+    in_engine(tmp_path, body, mounts_max=1)
+    assert nothing_is_left(tmp_path)
+
+
 VIEW = """
     import json, os, sys
     sys.path[:0] = [{root!r}]

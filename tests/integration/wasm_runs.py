@@ -15,7 +15,7 @@ from contract.wasm_modules import Wasm
 from node.ambient import Threads
 from node.errors import ExecutionFailed
 from node.executor.base import Mount, RunLimits, Task
-from node.executor.wasm.executor import IDLE_S, WasmExecutor
+from node.executor.wasm.executor import IDLE_S, VIEWS_MOUNTS_MAX, WasmExecutor
 from node.model import ExecutionId, WasmEngine
 
 _numbers = itertools.count(1)
@@ -83,11 +83,16 @@ class Engine:
             return Ended(None, failure, results)
 
 
-def in_engine(folder: Path, body: Callable[[Engine], Awaitable[None]], idle_s: float = IDLE_S) -> None:
+def in_engine(
+    folder: Path,
+    body: Callable[[Engine], Awaitable[None]],
+    idle_s: float = IDLE_S,
+    mounts_max: int = VIEWS_MOUNTS_MAX,
+) -> None:
     """``body`` while an executor serves."""
 
     async def main() -> None:
-        executor = WasmExecutor(folder / "cache", Threads(), idle_s)
+        executor = WasmExecutor(folder / "cache", Threads(), idle_s, mounts_max)
         with trio.fail_after(HANG_S):
             async with serving(executor):
                 await trio.testing.wait_all_tasks_blocked()

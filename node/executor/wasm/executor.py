@@ -2,7 +2,8 @@
 
 A run costs one message and one answer on a socket that trio waits on: no thread, no polling. The wall clock is kept
 here; CPU time, memory and output are kept in the worker and by the kernel (``worker``, ``confine``). A worker whose run
-returned or trapped stays warm for the same tenant, module and memory limit; any other end of a run ends it.
+returned or trapped stays warm for the same tenant, module and memory limit; any other end of a run ends it. A run that
+is shown single files or parts of what the node does not own gets a worker of its own (``view``), which ends with it.
 Does not live here: wasmtime (``engine``, in child processes alone), processes (``processes``), the cache (``modules``).
 """
 
@@ -33,6 +34,10 @@ from node.removal import remove
 IDLE_MAX = 8  # A further idle worker ends the one that is idle for longest.
 IDLE_S = 60.0  # A worker idle for longer ends; nobody idle for as long again, and the zygote ends too.
 RUNS_PER_WORKER = 1_000  # Then a fresh process: whatever leaks, leaks no further.
+VIEW_MOUNTS_MAX = (
+    50_000  # Of one run: half of what Linux gives a namespace, in half a second. More are linked or copied.
+)
+VIEWS_MOUNTS_MAX = 100_000  # Of all runs at once, each 2 KB of the kernel's memory. The same.
 
 _CAPABILITIES = Capabilities(isolates_network=True, deterministic=False)
 
@@ -41,20 +46,24 @@ _CAPABILITIES = Capabilities(isolates_network=True, deterministic=False)
 class _Worker:
     key: Key
     child: Child
-    has_view: bool = False  # of the inputs of its one run
+    mounts: int = 0  # in the view of its one run; 0: it has none, and may run again
     runs: int = 0
 
 
 class WasmExecutor:
     """Implements Executor with wasmtime. ``cache`` is this executor's own folder."""
 
-    def __init__(self, cache: Path, offload: Offload, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self, cache: Path, offload: Offload, idle_s: float = IDLE_S, mounts_max: int = VIEWS_MOUNTS_MAX
+    ) -> None:
         self._offload = offload
         self._processes = Processes()
         self._modules = Modules(cache, self._processes, offload)
         self._staging = cache / "staging"
         self._staged = itertools.count()
         self._pool: Pool[_Worker] = Pool(IDLE_MAX, idle_s)
+        self._mounts = 0
+        self._mounts_max = mounts_max
         self._idle_s = idle_s
         self._gave = trio.Event()
 
@@ -129,18 +138,36 @@ class WasmExecutor:
     async def _worker(self, task: Task) -> _Worker:
         """A warm one, or a new one."""
         key = Key(task.tenant, Sha256(task.engine.module), task.limits.memory_bytes)
-        has_view = False
         if any(mount.is_bound for mount in task.inputs):
-            await self._processes.begun()
-            has_view = await self._processes.have_views()
-        while not has_view and (worker := self._pool.take(key)) is not None:
+            viewing = await self._viewing(task, key)
+            if viewing is not None:
+                return viewing
+        while (worker := self._pool.take(key)) is not None:
             if not worker.child.over:
                 return worker
             _dismiss([worker])
+        return await self._started(task, key)
+
+    async def _viewing(self, task: Task, key: Key) -> _Worker | None:
+        """One for a run that sees what it may neither link nor copy; None where there can be none."""
+        mounts, worker = len(task.inputs), None
+        if mounts > VIEW_MOUNTS_MAX or self._mounts + mounts > self._mounts_max:
+            return None
+        self._mounts += mounts
+        try:
+            await self._processes.begun()
+            if await self._processes.have_views():
+                worker = await self._started(task, key, mounts)
+        finally:
+            if worker is None:
+                self._mounts -= mounts
+        return worker
+
+    async def _started(self, task: Task, key: Key, mounts: int = 0) -> _Worker:
         await self._processes.begun()
         compiled = await self._modules.compiled(task)
-        spec = WorkerSpec(os.fsencode(compiled), key.memory_bytes, has_view)
-        return _Worker(key, await self._processes.spawn(spec), has_view)
+        spec = WorkerSpec(os.fsencode(compiled), key.memory_bytes, has_view=mounts > 0)
+        return _Worker(key, await self._processes.spawn(spec), mounts)
 
     async def _ask(self, worker: _Worker, task: Task, results: Path) -> Answer | None:
         """One run. However it ends, the worker is idle or no more when this returns."""
@@ -152,10 +179,11 @@ class WasmExecutor:
             answer = await worker.child.channel.answer()
         finally:
             usable = _leaves_usable(answer) and not worker.child.over
-            if usable and worker.runs < RUNS_PER_WORKER and not worker.has_view:
+            if usable and worker.runs < RUNS_PER_WORKER and not worker.mounts:
                 self._keep(worker)
             else:
                 await worker.child.end()
+                self._mounts -= worker.mounts
                 with trio.CancelScope(shield=True):
                     await self._offload(_clear, staging)
         return answer

@@ -84,7 +84,11 @@ def why_not() -> str | None:
     """Why this machine does not let a process of this user do all of the above; None if it does. Forks a child."""
     pid = os.fork()
     if pid == 0:
-        os._exit(_tried())
+        code = 255
+        try:
+            code = _tried()
+        finally:
+            os._exit(code)
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     return None if code == 0 else os.strerror(code) if code > 0 else "the attempt was killed"
