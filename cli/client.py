@@ -171,6 +171,12 @@ class Client:
                 raise BrokenAnswer(f"the node sent another part of {name!r} than was asked for")
             yield (offset if response.status_code == 206 else 0), self._pieces(response)
 
+    @contextmanager
+    def joined(self, job: str, first: int, count: int) -> Iterator[Iterator[bytes]]:
+        """Result files of a run of the manifest, one after the other, in pieces."""
+        with self._answer("GET", f"/v1/jobs/{_part(job)}/joined-results?first={first}&count={count}") as response:
+            yield self._pieces(response)
+
     def events(self, job: str, after: int, silent_s: float) -> Iterator[EventView | None]:
         """A job's history behind event ``after``, then live, over one connection; None when only time has passed.
 

@@ -15,16 +15,18 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from cli.client import PIECE_BYTES, Client
 from cli.combined import build
-from cli.errors import BrokenAnswer, CommandError, Unreachable, UsageProblem
+from cli.errors import BrokenAnswer, CommandError, Refused, Unreachable, UsageProblem
 from cli.following import RETRY_S
+from cli.joined import received, runs
 from cli.output import program, short_job
+from cli.progress import Progress
 from cli.quantities import shown_size
 from node.api.views import FileView, JobView, ManifestView
 from node.errors import BadResult
@@ -89,10 +91,9 @@ def download(
     check_receipt(client, job, receipt, view.hash)
     partial = _partial(folder, view.hash)
     try:
-        source = _Source(client, job.id, told, pauses_s)
         _check_room(partial, total)
-        for file in view.files:
-            _File(source, partial, file).fetch()
+        progress = Progress(len(view.files), total, told)
+        _fetch_all(_Source(client, job.id, told, pauses_s, progress), partial, view.files)
         differing = build(manifests, partial) if job.shards > 1 else 0
         _put_in_place(partial, folder, receipt)
     except OSError as error:
@@ -175,6 +176,31 @@ class _Source:
     job: str
     told: Callable[[str], None]
     pauses_s: Sequence[float]
+    progress: Progress
+
+
+def _fetch_all(source: _Source, partial: Path, files: Sequence[FileView]) -> None:
+    """Many small ones together; what does not come so, comes alone."""
+    there: set[str] = set()
+    try:
+        for file in _together(source, partial, files):
+            there.add(file.name)
+            source.progress.came(files=1, size=file.size)
+    except Unreachable as error:
+        source.told(f"{error}; going on file by file")
+    except Refused as error:
+        if error.code != "no_such_route":  # An older node has none.
+            raise
+    for file in files:
+        if file.name not in there:
+            _File(source, partial, file).fetch()
+            source.progress.came(files=1)
+
+
+def _together(source: _Source, partial: Path, files: Sequence[FileView]) -> Iterator[FileView]:
+    for run in runs(files, partial):
+        with source.client.joined(source.job, run.start, len(run)) as pieces:
+            yield from received(pieces, files[run.start : run.stop], partial)
 
 
 class _File:
@@ -227,6 +253,7 @@ class _File:
                     self._spoilt(f"is longer than the {self._file.size} bytes that it should have")
                 self._digest.update(piece)
                 _write(out, piece)
+                self._source.progress.came(size=len(piece))
         if self._size < self._file.size:
             self._spoilt(f"ended after {self._size} of {self._file.size} bytes")
 

@@ -9,7 +9,7 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 
 from node import limits
-from node.api import about, events, jobs, modules, results, shards
+from node.api import about, events, jobs, joined, modules, results, shards
 from node.api.auth import Gate
 from node.api.listings import Listings
 from node.api.openapi import openapi_config
@@ -29,6 +29,7 @@ _SIGNED_IN = (
     results.manifest,
     results.forget,
     results.download,
+    joined.joined,
     modules.upload,
     modules.look,
     about.peers,

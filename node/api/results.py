@@ -70,7 +70,7 @@ class FileStream(ASGIResponse):
 @get("/jobs/{job:str}/results", operation_id="listResults")
 async def manifest(request: Caller, job: FromPath[str]) -> ManifestView:
     """All result files of a job, with their hashes from its receipt."""
-    _, listing = await _listing(request, job)
+    _, listing = await listing_for(request, job)
     return listing.view
 
 
@@ -94,7 +94,7 @@ async def forget(request: Caller, job: FromPath[str]) -> None:
 async def download(request: Caller, job: FromPath[str], name: FromPath[str]) -> FileStream:
     """One result file. `Range`, `If-Range` and `If-None-Match` work; the entity tag is the sha256."""
     services = api_of(request).services
-    record, listing = await _listing(request, job)
+    record, listing = await listing_for(request, job)
     line = listing.by_name.get(name.removeprefix("/"))
     if line is None:
         raise NotFound(f"job {record.job} has no result file {name.removeprefix('/')!r}")
@@ -143,7 +143,8 @@ async def _with_results(request: Caller, job: str) -> JobRecord:
     return record
 
 
-async def _listing(request: Caller, job: str) -> tuple[JobRecord, Listing]:
+async def listing_for(request: Caller, job: str) -> tuple[JobRecord, Listing]:
+    """A job of the caller's that has ended, and its result files. Raises NotFound, Conflict."""
     api = api_of(request)
     services = api.services
     record = await _with_results(request, job)

@@ -5,7 +5,7 @@ What a driver and its store cannot do is said by its ``can``, never by its name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -249,21 +249,22 @@ def _forbidden(contract: type[StorageContract], tmp_path: Path) -> None:
     async def check(source, cache):
         driver = source.driver
         file, tree = await source.put("file", {"": b"x"}), await source.put("tree", {"a": b"a", "b/c": b"c"})
-        with locked(source.folder / "file"), pytest.raises(StorageError, match=FORBIDDEN):
-            await prepare(driver, file)
-        with locked(source.folder / "tree" / "b"):
-            for call in (driver.size, driver.list):
-                with pytest.raises(StorageError, match=FORBIDDEN):
-                    await call(tree)
-        for place in (source.folder / "tree", source.folder):
-            with locked(place):
-                for call in (driver.size, driver.list, partial(prepare, driver)):
-                    with pytest.raises(StorageError, match=FORBIDDEN):
-                        await call(tree)
+        calls = [driver.size, driver.list, partial(prepare, driver)]
+        await _refuse(source.folder / "file", calls[2:], file)
+        await _refuse(source.folder / "tree" / "b", calls[:2], tree)
+        await _refuse(source.folder / "tree", calls, tree)
+        await _refuse(source.folder, calls, tree)
         await prepare(driver, file)
         await driver.list(tree)
 
     contract().run(tmp_path, check)
+
+
+async def _refuse(place: Path, calls: Sequence[Callable[[Any], Awaitable[object]]], ref: Any) -> None:
+    with locked(place):
+        for call in calls:
+            with pytest.raises(StorageError, match=FORBIDDEN):
+                await call(ref)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 from unit.receipts import FILES, HONEST, REQUESTER, finished, spec_of
@@ -134,6 +135,8 @@ def honest(handler: Handler) -> None:
         handler.answer(fake.receipt)
     elif path == fake.path("/events"):
         handler.answer(b"".join(map(frame, _after(handler))), kind="text/event-stream")
+    elif path == fake.path("/joined-results"):
+        handler.answer(_joined(handler), kind="application/octet-stream")
     elif path.startswith(prefix):
         _file(handler, fake.files[path.removeprefix(prefix)])
     elif path.startswith("/v1/modules"):
@@ -235,6 +238,12 @@ def history(*kinds: str) -> list[EventView]:
 def _after(handler: Handler) -> list[EventView]:
     after = int(handler.headers.get("last-event-id") or 0)
     return [event for event in handler.fake.events if event.seq > after]
+
+
+def _joined(handler: Handler) -> bytes:
+    asked = {name: int(values[0]) for name, values in parse_qs(handler.path.partition("?")[2]).items()}
+    listed = handler.fake.manifest.files[asked["first"] : asked["first"] + asked["count"]]
+    return b"".join(handler.fake.files[file.name] for file in listed)
 
 
 def _file(handler: Handler, content: bytes) -> None:

@@ -7,6 +7,8 @@ import hashlib
 import random
 from pathlib import Path
 
+import httpx
+import pytest
 import trio
 from doubles.apinode import id_of, serving, until
 from nacl.signing import SigningKey
@@ -226,5 +228,41 @@ def test_results_of_a_job_that_has_none(tmp_path):
             answer = await http.request(method, f"/v1/jobs/{job}/results")
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
             assert "failed" in answer.json()["detail"]
+
+    with_results(tmp_path, scenario)
+
+
+def test_many_files_come_in_one_answer(tmp_path):
+    async def scenario(_node, http, job):
+        listed = (await http.get(f"/v1/jobs/{job}/results")).json()["files"]
+        for first, count in ((0, 1), (0, len(FILES)), (2, 3), (1, 1_000)):
+            answer = await http.get(f"/v1/jobs/{job}/joined-results", params={"first": first, "count": count})
+            wanted = b"".join(FILES[file["name"]] for file in listed[first : first + count])
+            assert (answer.status_code, answer.content) == (200, wanted)
+            assert answer.headers["content-length"] == str(len(wanted))
+
+    with_results(tmp_path, scenario)
+
+
+def test_files_that_stand_nowhere_in_the_list_are_no_answer(tmp_path):
+    async def scenario(node, http, job):
+        asked = f"/v1/jobs/{job}/joined-results"
+        assert (await http.get(asked, params={"first": len(FILES)})).status_code == 404
+        for wrong in ({"first": -1}, {"count": 0}, {"count": 1_001}, {"first": "x"}):
+            assert (await http.get(asked, params=wrong)).status_code == 400
+        async with node.client() as stranger:
+            assert (await stranger.get(asked)).status_code == 404
+
+    with_results(tmp_path, scenario)
+
+
+def test_a_file_that_shrank_ends_the_answer_short(tmp_path):
+    async def scenario(node, http, job):
+        await http.get(f"/v1/jobs/{job}/results")
+        (path,) = await trio.to_thread.run_sync(lambda: list(tmp_path.rglob("big.bin")))
+        await trio.Path(path).write_bytes(BIG[:-1])
+        with pytest.raises(httpx.RemoteProtocolError):
+            await http.get(f"/v1/jobs/{job}/joined-results", params={"count": len(FILES)})
+        assert (await http.get(f"/v1/jobs/{job}")).status_code == 200
 
     with_results(tmp_path, scenario)

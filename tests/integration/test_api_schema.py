@@ -21,6 +21,7 @@ ROUTES = {
     ("get", "/v1/jobs/{job}/receipt"),
     ("get", "/v1/jobs/{job}/results"),
     ("delete", "/v1/jobs/{job}/results"),
+    ("get", "/v1/jobs/{job}/joined-results"),
     ("get", "/v1/jobs/{job}/results/{name}"),
     ("head", "/v1/jobs/{job}/results/{name}"),
     ("post", "/v1/modules"),
