@@ -33,19 +33,15 @@ class Refused(Exception):
 def unshare() -> bool:
     """Give this process, which has one thread, a mount namespace; whether it got capabilities with it, to be dropped.
 
-    Who may not do so may as the root of a user namespace, in which nobody but the same user exists. Raises Refused.
+    Who may not do so alone may with a user namespace, in which nobody but the same user exists. Raises Refused.
     """
-    is_user = False
-    uid, gid = os.geteuid(), os.getegid()
     try:
         _done("unshare", _libc.unshare(_CLONE_NEWNS))
     except Refused:
-        _done("unshare", _libc.unshare(_CLONE_NEWNS | _CLONE_NEWUSER))
-        is_user = True
-        for file, line in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-            _tell(file, line)
-    _done("mount", _libc.mount(None, b"/", None, _MS_REC | _MS_SLAVE, None))
-    return is_user
+        _unshare_as_user()
+        return True
+    _follow_the_machine()
+    return False
 
 
 def drop_capabilities() -> None:
@@ -105,6 +101,22 @@ def _tried() -> int:
     except OSError as error:
         return error.errno or 255
     return 0
+
+
+def _unshare_as_user() -> None:
+    uid, gid = os.geteuid(), os.getegid()
+    _done("unshare", _libc.unshare(_CLONE_NEWNS | _CLONE_NEWUSER))
+    try:
+        for file, line in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+            _tell(file, line)
+        _follow_the_machine()
+    except Refused:
+        drop_capabilities()
+        raise
+
+
+def _follow_the_machine() -> None:
+    _done("mount", _libc.mount(None, b"/", None, _MS_REC | _MS_SLAVE, None))
 
 
 def _tell(file: str, line: str) -> None:

@@ -56,11 +56,12 @@ def prepare(
     """
     shown: dict[str, str] = {}
     staged: dict[str, bytes] = {}
-    place = _Staging().place if place is None else place
+    is_linking = place is None
+    place = place or _Staging().place
     for each in inputs:
         host, guest, within = each
         try:
-            if stat.S_ISDIR(_kind(host, guest)) and within is None:
+            if stat.S_ISDIR(_kind(host, guest, follow_links=is_linking)) and within is None:
                 _show(shown, guest, _text(host, guest), taken)
                 continue
             parent = posixpath.dirname(guest) if within is None else within
@@ -87,8 +88,8 @@ def _show(shown: dict[str, str], guest: str, host: str, taken: Sequence[str]) ->
     shown[guest] = host
 
 
-def _kind(host: bytes, guest: str) -> int:
-    mode = os.stat(host).st_mode
+def _kind(host: bytes, guest: str, *, follow_links: bool) -> int:
+    mode = os.stat(host, follow_symlinks=follow_links).st_mode
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
         raise Unusable(f"the input at {guest} is neither a file nor a folder")
     return mode
