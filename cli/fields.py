@@ -78,6 +78,8 @@ def _said_once(flag: str, problem: str) -> str:
 
 def _hint(path: str, problem: str, data: Data) -> str:
     """Of two inputs that are in each other's way, a file that is sent along is the one that moves."""
+    if "its operator" in problem:
+        return "ask another node with --api, or this one's operator"
     if _PLACE.match(path) is None:
         return f"`{program()} wasm run --help` says what each flag takes"
     meant = [int(match[1]) for match in _OF_AN_INPUT.finditer(f"{path} {problem}")]

@@ -60,9 +60,9 @@ class Publishing(Protocol[Where]):
 
 Ways = Mapping[type[Publisher], Publishing[Any]]
 
-_OPENED_BY: Mapping[type[Publisher], str] = {
-    LocalPublisher: "--local-publish FOLDER",
-    ObjectPublisher: "--object-publish URL",
+_OPENED_BY: Mapping[type[Publisher], tuple[str, str]] = {
+    LocalPublisher: ("folder", "--local-publish FOLDER"),
+    ObjectPublisher: ("object store", "--object-publish URL"),
 }
 
 WITHOUT_A_WAY = (VaultPublisher, NonePublisher)  # No way leads there: the requester has the files, or nobody.
@@ -85,8 +85,8 @@ class Publishers:
             return None
         way = self._ways.get(type(where))
         if way is None:
-            flag = _OPENED_BY.get(type(where), "a flag that it does not have")
-            return f"this node publishes to no {where.__struct_config__.tag}; its operator opens that with {flag}"
+            what, flag = _OPENED_BY.get(type(where), (str(where.__struct_config__.tag), ""))
+            return f"this node publishes to no {what}" + (f"; its operator opens that with {flag}" if flag else "")
         return way.refusal(where)
 
     async def publish(self, where: Publisher, below: str, results: Path) -> str:

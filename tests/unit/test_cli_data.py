@@ -169,8 +169,9 @@ def test_rules_that_the_node_checks_name_the_flag_too() -> None:
         raise SpecRefused("https://h/a cannot be had", "$.inputs[1]")
     with pytest.raises(UsageProblem, match=r"\A-v bafy:/data: is nowhere\Z"), by_flags(asked):
         raise SpecRefused("bafy is nowhere", "$.inputs[0]")
-    with pytest.raises(UsageProblem, match=r"\A--publisher: no\Z"), by_flags(asked):
-        raise SpecRefused("no", "$.publisher")
+    with pytest.raises(UsageProblem, match=r"\A--publisher: no; its operator") as caught, by_flags(asked):
+        raise SpecRefused("no; its operator opens that with --x", "$.publisher")
+    assert "--api" in caught.value.hint
     for path in ("", "$.engine.module"):
         with pytest.raises(SpecRefused, match="no"), by_flags(asked):
             raise SpecRefused("no", path)
