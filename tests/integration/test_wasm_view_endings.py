@@ -37,7 +37,7 @@ SLEEPER = command(SLEEPS)
 NO_RIGHT_TO_MOUNT = ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
 
 HEAD = """
-    import json, os, sys, trio
+    import json, logging, os, sys, trio
     sys.path[:0] = {path!r}
     from pathlib import Path
     from contract.wasm_modules import Text, command, copied_to_stdout
@@ -207,7 +207,9 @@ FALLBACK = """
         for name in ("data", "near", "large"):
             end = await engine.run(Run(wasm=reads, inputs=(bound(folder / name if name == "near" else name),)))
             said.append(end.detail if end.failure else end.stdout.decode())
-        print(json.dumps(said))
+        print(json.dumps([*said, [record.msg for record in heard]]))
+    heard = []
+    logging.getLogger("quorate.executor.wasm").addFilter(lambda record: heard.append(record) or True)
     in_engine(folder, body)
 """
 
@@ -217,12 +219,13 @@ def test_where_mounts_are_forbidden_files_are_linked_or_copied_and_a_large_one_i
 ) -> None:
     (tmp_path / "near").write_bytes(b"near")
     try:
-        copied, linked, refused = said_by(script(FALLBACK, tmp_path, far))  # type: ignore[misc]
+        copied, linked, refused, logged = said_by(script(FALLBACK, tmp_path, far))  # type: ignore[misc]
     except subprocess.CalledProcessError:
         need.lacking("a kernel with Landlock, to forbid mounts")
     assert (copied, linked) == ("content", "near")
     assert "2147483648 bytes" in refused
     assert "operator" in refused
+    assert logged == ["inputs_cannot_be_mounted"]
     assert is_clean(tmp_path)
 
 

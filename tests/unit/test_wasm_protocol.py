@@ -97,7 +97,14 @@ def test_a_node_that_goes_away_sends_no_job(sent: bytes) -> None:
 
 
 def test_packets_of_the_control_socket_come_back_as_they_were() -> None:
-    spawn = Spawn(3, WorkerSpec(b"/x", 5))
-    assert spawn_of(packet(spawn)) == spawn
-    for message in (Hello(None), Hello("no wasmtime"), Spawned(1, 2), Spawned(1, 0, "no memory"), Exited(4, -9)):
+    for spec in (WorkerSpec(b"/x", 5), WorkerSpec(b"/x", 5, has_view=True)):
+        assert spawn_of(packet(Spawn(3, spec))) == Spawn(3, spec)
+    for message in (
+        Hello(None),
+        Hello("no wasmtime"),
+        Hello(None, "no mounts"),
+        Spawned(1, 2),
+        Spawned(1, 0, "no memory"),
+        Exited(4, -9),
+    ):
         assert from_zygote(packet(message)) == message

@@ -34,9 +34,7 @@ from node.removal import remove
 IDLE_MAX = 8  # A further idle worker ends the one that is idle for longest.
 IDLE_S = 60.0  # A worker idle for longer ends; nobody idle for as long again, and the zygote ends too.
 RUNS_PER_WORKER = 1_000  # Then a fresh process: whatever leaks, leaks no further.
-VIEW_MOUNTS_MAX = (
-    50_000  # Of one run: half of what Linux gives a namespace, in half a second. More are linked or copied.
-)
+VIEW_MOUNTS_MAX = 50_000  # Of one run: half of what Linux gives a namespace, about a second. More are linked or copied.
 VIEWS_MOUNTS_MAX = 100_000  # Of all runs at once, each 2 KB of the kernel's memory. The same.
 
 _CAPABILITIES = Capabilities(isolates_network=True, deterministic=False)

@@ -123,6 +123,7 @@ class Processes:
         self._serving = False
         self._try_again_at = -math.inf
         self._failure = ""
+        self._said_viewless = False
 
     def check(self) -> None:
         """Raise DriverUnavailable unless ``serve`` is running, and when the last start failed just now."""
@@ -171,7 +172,11 @@ class Processes:
 
     async def have_views(self) -> bool:
         """Whether this machine lets workers mount what a run is to see. Raises DriverUnavailable."""
-        return (await self._ready()).viewless is None
+        viewless = (await self._ready()).viewless
+        if viewless is not None and not self._said_viewless:
+            self._said_viewless = True
+            log.warning("inputs_cannot_be_mounted", extra={"reason": viewless})
+        return viewless is None
 
     async def _ready(self) -> _Zygote:
         self.check()
@@ -294,8 +299,6 @@ class _Zygote:
         match message:
             case Hello(error, viewless):
                 self.started, self.viewless = error is None, viewless
-                if viewless is not None:
-                    log.warning("inputs_cannot_be_mounted", extra={"reason": viewless})
                 self.error = None if error is None else f"the WASM engine does not start: {error}"
                 self.said_hello.set()
             case Spawned(number, _, error):

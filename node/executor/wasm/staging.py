@@ -69,7 +69,7 @@ def prepare(
                 staged[parent] = os.path.join(folder, b"%d" % len(staged))
                 _show(shown, parent, _text(staged[parent], guest), taken)
                 os.makedirs(staged[parent], mode=0o700)
-            target = os.path.join(staged[parent], posixpath.relpath(guest, parent).encode())
+            target = os.path.join(staged[parent], guest[len(parent) :].lstrip("/").encode())
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
             place(each, target)
         except OSError as error:
