@@ -25,6 +25,7 @@ class HeldBlocks:
     def __init__(self, *, is_prompt: bool = False) -> None:
         self.is_prompt = is_prompt
         self.came: set[Cid] = set()
+        self._came_to = 0
         self.blocks: dict[Cid, bytes] = {}
         self.wanted: list[Cid] = []
         self.got: list[Cid] = []
@@ -51,7 +52,9 @@ class HeldBlocks:
     async def get(self, cid: Cid) -> bytes:
         await trio.lowlevel.checkpoint()
         self.got.append(cid)
-        self.came.update(self.wanted if self.is_prompt else ())
+        if self.is_prompt:
+            self.came.update(self.wanted[self._came_to :])
+            self._came_to = len(self.wanted)
         block = self.blocks.get(cid)
         if block is None:
             raise StorageError(f"the block {cid} is nowhere")

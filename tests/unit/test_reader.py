@@ -83,6 +83,19 @@ def test_many_small_files_in_many_folders_take_few_waits(tmp_path: Path, profile
     assert {path: (tmp_path / "out" / path).read_bytes() for path in tree} == tree
 
 
+def test_a_sharded_folder_is_the_same_whether_its_blocks_come_early_or_not(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    for number in range(7_000):
+        (tmp_path / "tree" / f"{number:04}").write_bytes(b"")
+    held = HeldBlocks()
+    root = held.imported(tmp_path / "tree", V0_2015)
+    late = run(reader.listing, held, root)
+    held.is_prompt = True
+
+    assert run(reader.listing, held, root) == late
+    assert len(late) == 7_001
+
+
 def test_what_is_written_can_be_read_by_all_and_executed_by_nobody_whatever_the_umask(tmp_path: Path) -> None:
     held = HeldBlocks()
     (tmp_path / "tree").mkdir()

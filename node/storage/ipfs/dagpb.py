@@ -98,7 +98,7 @@ def _text(name: bytes) -> str:
 
 
 def _bytes(raw: bytes, at: int) -> tuple[bytes, int]:
-    size, at = varint.decode(raw, at)
+    size, at = (raw[at], at + 1) if at < len(raw) and raw[at] < 0x80 else varint.decode(raw, at)  # Mostly one byte.
     if size > len(raw) - at:
         raise ValueError("not dag-pb: a field that ends behind its block")
     return raw[at : at + size], at + size

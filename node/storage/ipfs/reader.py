@@ -26,7 +26,7 @@ _CLAIM_MAX = 1 << 62  # A larger size is no claim to be taken seriously.
 _HEAVY_BYTES = 64 * KiB  # A larger block of links is understood elsewhere: 65,536 links take a quarter of a second.
 _BATCH_BYTES = 4 * MiB  # Written in one go.
 _BATCH_FOUND = 1_024
-_LOOK_BLOCKS = 64
+_LOOK_BLOCKS, _LOOK_BYTES = 32, 4 * MiB  # Between looks ahead at all that will be due soon.
 
 
 async def size_of(session: BlockSession, root: Cid, offload: Offload = inline) -> int:
@@ -92,34 +92,38 @@ async def resolved(session: BlockSession, root: Cid, names: Sequence[str], offlo
 
 
 class _Steps:
-    """A walk step by step, with the session looking ahead: before each wait, and every so many blocks without one."""
+    """A walk step by step, with its session looking ahead: at what is new at once, at all of it now and then."""
 
     def __init__(self, session: BlockSession, walk: Walk, offload: Offload) -> None:
         self._session = session
         self._walk = walk
         self._offload = offload
-        self._unlooked = 0
+        self._blocks = self._bytes = 0  # since it looked at all
 
     async def next(self) -> list[Found]:
         """What is due next, which must be something."""
+        if self._blocks >= _LOOK_BLOCKS or self._bytes >= _LOOK_BYTES:
+            self._blocks = self._bytes = 0
+            self._walk.take_early(self._session.at_hand)
+            self._want(self._walk.ahead())
+            await trio.lowlevel.checkpoint()
         if ready := self._walk.ready():
             return ready
+        self._want(self._walk.ahead(only_new=True))
         due = self._walk.due
         assert due is not None
-        self._unlooked += 1
-        block = due.inlined if due.inlined is not None else self._session.at_hand(due, BLOCK_BYTES_MAX)
-        if block is None or self._unlooked > _LOOK_BLOCKS:
-            self._unlooked = 0
-            self._look_ahead()
-            await trio.lowlevel.checkpoint()
-        if block is None:
-            block = await self._session.get(due)
+        block = await self._block(due)
+        self._blocks += 1
+        self._bytes += len(block)
         return await self._offload(self._walk.take, block) if _is_heavy(block, due) else self._walk.take(block)
 
-    def _look_ahead(self) -> None:
-        self._walk.take_early(self._session.at_hand)
-        if ahead := self._walk.ahead():
-            self._session.want(ahead)
+    def _want(self, cids: Sequence[Cid]) -> None:
+        if cids:
+            self._session.want(cids)
+
+    async def _block(self, due: Cid) -> bytes:
+        block = None if due.inlined is not None else self._session.at_hand(due, BLOCK_BYTES_MAX)
+        return await _block(self._session, due) if block is None else block
 
 
 def _entries(found: Iterable[Found]) -> Iterator[Entry]:

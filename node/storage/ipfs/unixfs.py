@@ -125,7 +125,10 @@ def _fields(raw: bytes) -> Iterator[tuple[int, int | bytes]]:
         field, wire = raw[at] >> 3, raw[at] & 7
         if not _TYPE <= field <= _MTIME or wire != _WIRE.get(field, _VARINT):
             raise ValueError("not UnixFS: an unknown field")
-        value, at = varint.decode(raw, at + 1)
+        at += 1
+        value, at = (
+            (raw[at], at + 1) if at < len(raw) and raw[at] < 0x80 else varint.decode(raw, at)
+        )
         if wire == _VARINT:
             yield field, value
         elif value > len(raw) - at:

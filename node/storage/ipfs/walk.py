@@ -111,14 +111,14 @@ class Walk:
         """The block to be taken next; None at the end."""
         return self._due[0].cid if self._due else None
 
-    def ahead(self) -> list[Cid]:
-        """Blocks that will be due soon, in their order; each is told once."""
+    def ahead(self, *, only_new: bool = False) -> list[Cid]:
+        """Blocks that will be due soon, in their order; each is told once. ``only_new``: up to the first that was."""
         asked, size = [], 0
         for item in islice(self._due, FETCH_AHEAD_BLOCKS):
             if item.found is not None:
                 continue
             size += item.cost
-            if size > FETCH_AHEAD_BYTES or self._asked >= _ASKED_MAX:
+            if size > FETCH_AHEAD_BYTES or self._asked >= _ASKED_MAX or (only_new and item.is_asked):
                 break
             if not item.is_asked:
                 item.is_asked = True
