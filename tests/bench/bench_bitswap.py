@@ -1,7 +1,8 @@
 """Bitswap between processes on this machine: two nodes of ours, and one of ours with Kubo both ways.
 
 ``python -m tests.bench.bench_bitswap [FOLDER]``: FOLDER is where blocks and files are put (default: the temporary one).
-``BITSWAP_BENCH_MB`` is the size of the file (default 256). Kubo comes from ``tests/tools/kubo.sh``.
+``BITSWAP_BENCH_MB`` is the size of the file (default 1000); then come many small files in one folder, to ours alone:
+Kubo reads those from anybody one after the other. Kubo comes from ``tests/tools/kubo.sh``.
 
 A fetch ends when the file is written, so each row includes reading, hashing and writing at both ends. Memory is the
 growth of the largest resident set of our node, or nodes, over what it was with libp2p loaded and nothing done.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -42,6 +44,7 @@ from node.transport.libp2p.transport import Libp2pTransport  # noqa: E402
 MB = 10**6
 AMBIENT = Ambient()
 OURS_MB_PER_S_MIN, KUBO_MB_PER_S_MIN, GROWTH_MIB_MAX = 60, 40, 64
+SMALL_FILES, SMALL_S_MAX = 10_000, 4.0
 STORE_BYTES = 16 * limits.GiB
 
 
@@ -151,12 +154,20 @@ def ours_to_kubo(scratch: Path, file: Path, kubo: Kubo) -> tuple[float, int]:
 
 def check(one: Path, other: Path) -> None:
     """Nothing is fast that is wrong."""
-    hashes = []
-    for path in (one, other):
-        with path.open("rb") as file:
-            hashes.append(hashlib.file_digest(file, "sha256").digest())
-    assert hashes[0] == hashes[1]
-    one.unlink()
+    assert hashes(one) == hashes(other)
+    if one.is_dir():
+        shutil.rmtree(one)
+    else:
+        one.unlink()
+
+
+def hashes(path: Path) -> dict[str, bytes]:
+    """Of a file, or of each in a folder, by its name."""
+    found = {}
+    for one in path.iterdir() if path.is_dir() else (path,):
+        with one.open("rb") as file:
+            found[one.name if path.is_dir() else ""] = hashlib.file_digest(file, "sha256").digest()
+    return found
 
 
 def made(folder: Path, name: str, size: int) -> Path:
@@ -168,24 +179,49 @@ def made(folder: Path, name: str, size: int) -> Path:
     return path
 
 
-def row(name: str, size: int, measured: tuple[float, int], least: int) -> None:
-    """One line of the table."""
+def made_small(folder: Path, name: str) -> Path:
+    """A folder of small files."""
+    path = folder / name
+    path.mkdir()
+    for number in range(SMALL_FILES):
+        (path / f"{number:06}.txt").write_bytes(os.urandom(100))
+    return path
+
+
+def row(name: str, size: int, measured: tuple[float, int], least: int) -> bool:
+    """One line of the table; whether it is as it should be."""
     took_s, growth_kib = measured
-    print(f"{name:<16}{size / MB / took_s:>8.1f} MB/s (at least {least}){growth_kib / 1024:>8.1f} MiB more", flush=True)
+    rate, growth_mib = size / MB / took_s, growth_kib / 1024
+    print(f"{name:<16}{rate:>8.1f} MB/s (at least {least}){growth_mib:>8.1f} MiB more", flush=True)
+    return rate >= least and growth_mib <= GROWTH_MIB_MAX
 
 
-def main(where: str | None = None, program: str | None = None) -> None:
-    """Print one row for each direction. ``program``: Kubo's."""
-    size = int(os.environ.get("BITSWAP_BENCH_MB", "256")) * MB
+def small_row(name: str, measured: tuple[float, int]) -> bool:
+    """The same of the small files."""
+    took_s, growth_kib = measured
+    print(f"{name:<16}{took_s:>8.1f} s (at most {SMALL_S_MAX:g}){growth_kib / 1024:>8.1f} MiB more", flush=True)
+    return took_s <= SMALL_S_MAX and growth_kib / 1024 <= GROWTH_MIB_MAX
+
+
+def main(where: str | None = None, program: str | None = None) -> bool:
+    """Print one row for each direction; whether all are as they should be. ``program``: Kubo's."""
+    size = int(os.environ.get("BITSWAP_BENCH_MB", "1000")) * MB
     with tempfile.TemporaryDirectory(dir=where) as folder:
         scratch = Path(folder)
         print(f"a file of {size // MB} MB; at most {GROWTH_MIB_MAX} MiB more")
-        row("ours from ours", size, ours_to_ours(scratch, made(scratch, "one", size)), OURS_MB_PER_S_MIN)
+        rows = [row("ours from ours", size, ours_to_ours(scratch, made(scratch, "one", size)), OURS_MB_PER_S_MIN)]
         if program is None:
-            return
+            return all(rows)
         with kubo_daemon(program, scratch / "kubo") as kubo:
-            row("ours from Kubo", size, kubo_to_ours(scratch, made(scratch, "two", size), kubo), KUBO_MB_PER_S_MIN)
-            row("Kubo from ours", size, ours_to_kubo(scratch, made(scratch, "three", size), kubo), KUBO_MB_PER_S_MIN)
+            least = KUBO_MB_PER_S_MIN
+            rows += [row("ours from Kubo", size, kubo_to_ours(scratch, made(scratch, "two", size), kubo), least)]
+            rows += [row("Kubo from ours", size, ours_to_kubo(scratch, made(scratch, "three", size), kubo), least)]
+            print(f"a folder of {SMALL_FILES} small files")
+            small = scratch / "small"
+            small.mkdir()
+            rows += [small_row("ours from ours", ours_to_ours(small, made_small(small, "one")))]
+            rows += [small_row("ours from Kubo", kubo_to_ours(small, made_small(small, "two"), kubo))]
+    return all(rows)
 
 
 if __name__ == "__main__":
@@ -197,4 +233,4 @@ if __name__ == "__main__":
         case _:
             from doubles.kubo import kubo_program
 
-            main(*sys.argv[1:2], program=kubo_program())
+            sys.exit(not main(*sys.argv[1:2], program=kubo_program()))

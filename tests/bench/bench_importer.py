@@ -25,33 +25,38 @@ from doubles.blocks import HeldBlocks  # noqa: E402
 from node.ambient import Threads  # noqa: E402
 from node.limits import GiB, MiB  # noqa: E402
 from node.storage.ipfs import reader  # noqa: E402
+from node.storage.ipfs.cid import Cid  # noqa: E402
 from node.storage.ipfs.importer import cid_of  # noqa: E402
 from node.storage.ipfs.layout import PROFILES, V0_2015, V1_2025  # noqa: E402
 
 MB_S_MIN = 300  # of 1 GB, on one core
-ENTRIES = 100_000
+FILES = 100_000
 LISTING_S_MAX = 3.0
 
 
-def main(where: str | None = None) -> None:
-    """Make the trees below ``where`` and print one row for each."""
+def main(where: str | None = None) -> bool:
+    """Make the trees below ``where`` and print one row for each; whether all are as they should be."""
     with tempfile.TemporaryDirectory(dir=where) as scratch:
         large = large_file(Path(scratch) / "large")
         small = small_files(Path(scratch) / "small")
         print(f"{'1 GiB':<36}{'MB/s':>10}{'of sha256':>12}   (at least {MB_S_MIN} MB/s)")
-        _compare("", list(map(str, large)), Path(scratch) / "large" / "large", GiB)
+        slowest = _compare(list(map(str, large)), Path(scratch) / "large" / "large", GiB)
         print(f"{'10,000 x 1 KiB':<36}{'MB/s':>10}{'of sha256':>12}")
-        _compare("", list(map(str, small)), Path(scratch) / "small", 10_000 * 1024)
+        _compare(list(map(str, small)), Path(scratch) / "small", 10_000 * 1024)
         _read(Path(scratch))
-        _list(Path(scratch))
+        return _list(Path(scratch)) and slowest >= MB_S_MIN
 
 
-def _compare(indent: str, paths: list[str], tree: Path, size: int) -> None:
+def _compare(paths: list[str], tree: Path, size: int) -> float:
+    """A row for each profile; the least MB/s."""
     bare_s = best_s(partial(bare, paths))
-    print(f"{indent}{'  bare sha256':<36}{size / bare_s / 1e6:>10.0f}")
+    print(f"{'  bare sha256':<36}{size / bare_s / 1e6:>10.0f}")
+    rates = []
     for profile in PROFILES:
         took_s = best_s(partial(cid_of, tree, profile))
-        print(f"{indent}  {profile.name:<34}{size / took_s / 1e6:>10.0f}{bare_s / took_s:>12.2f}")
+        rates.append(size / took_s / 1e6)
+        print(f"  {profile.name:<34}{rates[-1]:>10.0f}{bare_s / took_s:>12.2f}")
+    return min(rates)
 
 
 def _read(scratch: Path) -> None:
@@ -67,15 +72,22 @@ def _read(scratch: Path) -> None:
         print(f"{'256 MiB written, ' + profile.name:<36}{256 * MiB / took_s / 1e6:>10.0f} MB/s")
 
 
-def _list(scratch: Path) -> None:
-    held, folder = HeldBlocks(), scratch / "many"
+def _list(scratch: Path) -> bool:
+    held, folder = HeldBlocks(is_prompt=True), scratch / "many"
     folder.mkdir()
-    for number in range(ENTRIES - 1):
+    for number in range(FILES):
         (folder / f"{number:06d}.txt").write_bytes(b"%d" % number)
+    best = []
     for profile in (V1_2025, V0_2015):
         root = held.imported(folder, profile)
-        took_s = _took_s(partial(reader.listing, held, root))
-        print(f"{ENTRIES} entries listed, {profile.name:<15}{took_s:>8.2f} s   (at most {LISTING_S_MAX} s)")
+        best.append(best_s(lambda root=root: trio.run(_listing, held, root)))
+        print(f"{FILES} files listed, {profile.name:<15}{best[-1]:>8.2f} s   (at most {LISTING_S_MAX} s)")
+    return max(best) <= LISTING_S_MAX
+
+
+async def _listing(held: HeldBlocks, root: Cid) -> None:
+    held.forget()
+    await reader.listing(held, root)
 
 
 def _took_s(call: Callable[[], object]) -> float:
@@ -85,4 +97,4 @@ def _took_s(call: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    sys.exit(not main(*sys.argv[1:2]))

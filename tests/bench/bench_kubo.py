@@ -1,7 +1,7 @@
 """A file from a Kubo daemon through our driver, checked and on disk, beside curl reading the same call into nothing.
 
 ``python -m tests.bench.bench_kubo [FOLDER]``: FOLDER is where the daemon, the file and our cache are (default: the
-temporary one). ``KUBO_BENCH_MB`` is the size of the file (default 256). Both alternate and the best of each counts,
+temporary one). ``KUBO_BENCH_MB`` is the size of the file (default 1000). Both alternate and the best of each counts,
 because the daemon does most of the work, and its speed depends on what else the machine does. That the cache has the
 disk keep the file before it is used (fsync) is told apart. Memory is the growth of the largest resident set over what
 it was when all was loaded and nothing fetched.
@@ -83,7 +83,7 @@ def peak_mib() -> float:
 
 def main(folder: str | None = None) -> bool:
     """Print the rows; whether all are as they should be."""
-    size = int(os.environ.get("KUBO_BENCH_MB", "256")) * MB
+    size = int(os.environ.get("KUBO_BENCH_MB", "1000")) * MB
     with (
         tempfile.TemporaryDirectory(dir=folder) as at,
         kubo_daemon(kubo_program(), Path(at) / "repo") as daemon,

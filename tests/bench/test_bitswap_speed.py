@@ -1,4 +1,4 @@
-"""Blocks between nodes of ours, and with Kubo: MB/s and memory. ``make bench``"""
+"""Blocks between nodes of ours, and with Kubo: MB/s, small files and memory. ``make bench``"""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from bench.bench_bitswap import main
 
 def test_the_speed_of_the_exchange(ipfs_program: str, tmp_path: Path) -> None:
     print()
-    main(str(tmp_path), ipfs_program)
+    assert main(str(tmp_path), ipfs_program)

@@ -9,4 +9,4 @@ from bench.bench_importer import main
 
 def test_the_cost_of_cids(tmp_path: Path) -> None:
     print()
-    main(str(tmp_path))
+    assert main(str(tmp_path))

@@ -9,4 +9,4 @@ from bench.bench_unsealed import main
 
 def test_what_the_size_of_unsealed_data_costs(tmp_path: Path) -> None:
     print()
-    main(str(tmp_path))
+    assert main(str(tmp_path))

@@ -30,6 +30,13 @@ class HeldBlocks:
         self.wanted: list[Cid] = []
         self.got: list[Cid] = []
 
+    def forget(self) -> None:
+        """What was wanted and got until now."""
+        self.wanted.clear()
+        self.got.clear()
+        self.came.clear()
+        self._came_to = 0
+
     def put(self, cid: Cid, block: bytes) -> None:
         self.blocks[cid] = block
 

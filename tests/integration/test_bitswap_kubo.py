@@ -17,7 +17,7 @@ from doubles.trees import files_in
 from node import limits
 from node.ambient import Ambient
 from node.errors import StorageError
-from node.storage.ipfs import reader
+from node.storage.ipfs import reader, unixfs
 from node.storage.ipfs.cid import RAW, Cid
 from node.storage.ipfs.embedded import Embedded
 from node.transport.libp2p.transport import Libp2pTransport
@@ -62,6 +62,14 @@ def tree(folder: Path, large_bytes: int = 20 * limits.MiB + 11) -> Path:
     return folder
 
 
+def sharded(folder: Path) -> Path:
+    """A folder of so many files with such names that Kubo and we shard it, some shards below others."""
+    folder.mkdir()
+    for number in range(3_000):
+        (folder / f"a rather long name, so that the folder is large, {'x' * 60} {number}").write_bytes(b"%d" % number)
+    return folder
+
+
 async def fetch(blocks: Embedded, root: Cid, target: Path) -> None:
     async with blocks.session(root) as session:
         await reader.write(session, root, target, limits.GiB, AMBIENT.offload)
@@ -88,6 +96,32 @@ def test_ours_fetches_a_folder_from_kubo(flags: tuple[str, ...], quiet_kubo: Kub
 def test_kubo_fetches_a_folder_from_ours(quiet_kubo: Kubo, tmp_path: Path):
     async def main(transport: Libp2pTransport, blocks: Embedded) -> None:
         root = await blocks.add(tree(tmp_path / "in"))
+        await trio.to_thread.run_sync(quiet_kubo.swarm_connect, transport.addresses[0])
+        await trio.to_thread.run_sync(quiet_kubo.ipfs, "get", "--output", str(tmp_path / "out"), str(root))
+
+    run(main, tmp_path / "node")
+    assert files_in(tmp_path / "out") == files_in(tmp_path / "in")
+
+
+@pytest.mark.parametrize("flags", [(), ("--cid-version=1",)])
+def test_ours_fetches_a_sharded_folder_from_kubo(flags: tuple[str, ...], quiet_kubo: Kubo, tmp_path: Path):
+    root = Cid.parse(quiet_kubo.add(sharded(tmp_path / "in"), *flags))
+
+    async def main(transport: Libp2pTransport, blocks: Embedded) -> None:
+        await transport.connect(quiet_kubo.swarm)
+        async with blocks.session(root) as session:
+            assert unixfs.decode(await session.get(root)).kind is unixfs.Kind.SHARD
+        await fetch(blocks, root, tmp_path / "out")
+
+    run(main, tmp_path / "node")
+    assert files_in(tmp_path / "out") == files_in(tmp_path / "in")
+
+
+def test_kubo_fetches_a_sharded_folder_from_ours(quiet_kubo: Kubo, tmp_path: Path):
+    async def main(transport: Libp2pTransport, blocks: Embedded) -> None:
+        root = await blocks.add(sharded(tmp_path / "in"))
+        async with blocks.session(root) as session:
+            assert unixfs.decode(await session.get(root)).kind is unixfs.Kind.SHARD
         await trio.to_thread.run_sync(quiet_kubo.swarm_connect, transport.addresses[0])
         await trio.to_thread.run_sync(quiet_kubo.ipfs, "get", "--output", str(tmp_path / "out"), str(root))
 
