@@ -95,7 +95,8 @@ def _shard(entries: Sequence[tuple[int, Link]], made: Made, shift: int) -> Link:
 
 
 def _mixed(word: int, by: int, turn: int, then: int) -> int:
-    return _rotated(word * by & _MASK, turn) * then & _MASK
+    word = word * by & _MASK
+    return ((word << turn | word >> (64 - turn)) & _MASK) * then & _MASK
 
 
 def _rotated(word: int, by: int) -> int:

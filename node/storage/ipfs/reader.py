@@ -26,7 +26,7 @@ _CLAIM_MAX = 1 << 62  # A larger size is no claim to be taken seriously.
 _HEAVY_BYTES = 64 * KiB  # A larger block of links is understood elsewhere: 65,536 links take a quarter of a second.
 _BATCH_BYTES = 4 * MiB  # Written in one go.
 _BATCH_FOUND = 1_024
-_LOOK_BLOCKS, _LOOK_BYTES = 32, 4 * MiB  # Between looks ahead at all that will be due soon.
+_LOOK_BLOCKS, _LOOK_BYTES = 64, 4 * MiB  # Between looks ahead at all that will be due soon.
 
 
 async def size_of(session: BlockSession, root: Cid, offload: Offload = inline) -> int:
