@@ -126,9 +126,7 @@ def _fields(raw: bytes) -> Iterator[tuple[int, int | bytes]]:
         if not _TYPE <= field <= _MTIME or wire != _WIRE.get(field, _VARINT):
             raise ValueError("not UnixFS: an unknown field")
         at += 1
-        value, at = (
-            (raw[at], at + 1) if at < len(raw) and raw[at] < 0x80 else varint.decode(raw, at)
-        )
+        value, at = (raw[at], at + 1) if at < len(raw) and raw[at] < 0x80 else varint.decode(raw, at)
         if wire == _VARINT:
             yield field, value
         elif value > len(raw) - at:
