@@ -7,12 +7,13 @@ said; the others are told in a line each, and of thousands only the first.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import assert_never
 
 from cli.outcome import ENDED, TROUBLED, agreed_of, counted, only_shard, outcome_of, reason_of, votes_of
 from cli.output import program, short_job, short_peer
 from cli.quantities import shown_size
 from node.api.views import ExecutionView, JobView, ShardView
-from node.model import InlineInput, Input, JobSpec, UrlInput, cut, shown
+from node.model import DockerEngine, InlineInput, Input, JobSpec, UrlInput, WasmEngine, cut, shown
 
 _PEERS_SHOWN = 64
 _TROUBLED_SHOWN = 20
@@ -42,7 +43,7 @@ def _asked(job: JobView) -> Iterator[str]:
     outputs = [f"{item.path} as {item.name}/" for item in spec.outputs]
     command = (("arguments", " ".join(map(repr, spec.engine.args))),) if spec.engine.args else ()
     yield from _pairs(
-        ("module", spec.engine.module),
+        *_engine(spec),
         *command,
         *(("environment", f"{name}={value!r}") for name, value in spec.engine.env.items()),
         *(("input", text) for text in inputs),
@@ -63,6 +64,17 @@ def _input(ref: Input) -> str:
         return f"files sent along ({', '.join(ref.files)})"
     size = f", {shown_size(ref.size)}" if isinstance(ref, UrlInput) and ref.size is not None else ""
     return f"{shown(ref)}{size}"
+
+
+def _engine(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    match spec.engine:
+        case WasmEngine():
+            yield "module", spec.engine.module
+        case DockerEngine():
+            yield "image", spec.engine.image
+            yield "pinned as", spec.engine.digest or spec.engine.image_id or "nothing"
+        case _:
+            assert_never(spec.engine)
 
 
 def _sharding(spec: JobSpec) -> Iterator[tuple[str, str]]:

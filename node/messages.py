@@ -60,11 +60,16 @@ class Offer(_Message, frozen=True, tag="offer"):
 
 
 class Bid(_Message, frozen=True, tag="bid"):
-    """Compute to requester: I would, ``slots`` executions at once. ``holds``: there is nothing to fetch for it."""
+    """Compute to requester: I would, ``slots`` executions at once. ``holds``: there is nothing to fetch for it.
+
+    ``runs_with``: what would run it (``Executor.identity``). ``wait_s``: how long it would have to wait here, about.
+    """
 
     job: Hex32
     slots: Slots = 1
     holds: bool = False
+    runs_with: Annotated[str, msgspec.Meta(max_length=128, pattern=r"\A[!-~ ]*\Z")] = ""
+    wait_s: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0.0
 
 
 class Decline(_Message, frozen=True, tag="decline"):

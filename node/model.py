@@ -33,6 +33,9 @@ CidText = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f]{1,256}\Z")]
 Url = Annotated[str, msgspec.Meta(max_length=limits.URL_CHARS_MAX, pattern=r"\A[^\x00-\x20]*\Z")]
 ETag = Annotated[str, msgspec.Meta(max_length=512, pattern=r"\A[^\x00-\x1f]*\Z")]
 Argument = Annotated[str, msgspec.Meta(max_length=limits.ARG_BYTES_MAX, pattern=r"\A[^\x00]*\Z")]
+Arguments = Annotated[tuple[Argument, ...], msgspec.Meta(max_length=limits.ARGS_MAX)]
+Variables = Annotated[dict[str, Argument], msgspec.Meta(max_length=limits.ARGS_MAX)]
+Digest = Annotated[str, msgspec.Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
 Reason = Annotated[str, msgspec.Meta(max_length=4 * limits.REASON_CHARS_MAX)]
 
 # What every execution leaves beside its outputs; no output may be called so.
@@ -40,6 +43,9 @@ STDOUT, STDERR, EXIT_CODE = "stdout", "stderr", "exitCode"
 RESULT_NAMES = frozenset({STDOUT, STDERR, EXIT_CODE})
 
 Verifier = Literal["deterministic", "noop"]
+
+# What of a result is compared: all of it, or all but stdout and stderr.
+VotedOn = Literal["all", "outputs"]
 
 # Why a node does not bid. Closed, shown to users, stable.
 DeclineCode = Literal["engine", "verifier", "resources", "disk", "full", "policy", "data", "internal"]
@@ -67,11 +73,45 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WasmEngine(_Document, frozen=True, kw_only=True, tag="wasm", tag_field="type"):
-    """A WASI preview 1 command module, named by the sha256 of its bytes."""
+    """A WASI preview 1 command module, named by the sha256 of its bytes.
+
+    ``profile``: what the program sees of its machine (``docs/determinism.md``). ``isolation`` "process": a process that
+    no other execution had or will have. ``fuel``: what it may execute, counted alike on every node; None: no limit.
+    ``stdin``: the input, or the file of one, that it reads as standard input; None: it is empty.
+    """
 
     module: Hex64
-    args: Annotated[tuple[Argument, ...], msgspec.Meta(max_length=limits.ARGS_MAX)] = ()
-    env: Annotated[dict[str, Argument], msgspec.Meta(max_length=limits.ARGS_MAX)] = {}
+    args: Arguments = ()
+    env: Variables = {}
+    profile: Literal["deterministic", "native"] = "deterministic"
+    isolation: Literal["shared", "process"] = "shared"
+    fuel: Annotated[int, msgspec.Meta(ge=1, le=2**62)] | None = None
+    stdin: GuestPath | None = None
+
+
+class DockerEngine(_Document, frozen=True, kw_only=True, tag="docker", tag_field="type"):
+    """A container image.
+
+    The requester pins what ``image`` names, once: ``digest`` of a registry's manifest, or, for an image that is in no
+    registry, ``image_id``; every node runs that. ``entrypoint`` None: the image's own. ``isolation`` is the least that
+    the job takes: "sandbox" is a kernel of its own in front of the host's, such as gVisor; ``runtime`` names the one,
+    "" leaves it to the node. ``root``: it needs user 0 inside.
+    """
+
+    image: Annotated[str, msgspec.Meta(pattern=r"\A[a-zA-Z0-9][a-zA-Z0-9._:/@-]{0,511}\Z")]
+    digest: Digest | None = None
+    image_id: Digest | None = None
+    entrypoint: Arguments | None = None
+    args: Arguments = ()
+    env: Variables = {}
+    workdir: GuestPath | None = None
+    network: Literal["none", "full"] = "none"
+    isolation: Literal["container", "sandbox"] = "container"
+    runtime: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._-]{0,64}\Z")] = ""
+    root: bool = False
+
+
+EngineSpec = WasmEngine | DockerEngine
 
 
 class CidInput(_Document, frozen=True, kw_only=True, tag="cid", tag_field="type"):
@@ -177,6 +217,7 @@ class Resources(_Document, frozen=True, kw_only=True):
     cpu: Annotated[float, msgspec.Meta(gt=0, le=256)] = 0.1  # cores, reserved
     memory_bytes: Annotated[int, msgspec.Meta(ge=1, le=1024 * limits.GiB)] = 100_000_000
     disk_bytes: Annotated[int, msgspec.Meta(ge=1, le=1024 * limits.GiB)] = 1_000_000_000
+    gpus: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
 
 
 class Deal(_Document, frozen=True, kw_only=True):
@@ -205,12 +246,13 @@ class JobSpec(_Document, frozen=True, kw_only=True):
 
     version: Literal[1] = 1
     name: JobName = "job"
-    engine: WasmEngine
+    engine: EngineSpec
     inputs: Annotated[tuple[Input, ...], msgspec.Meta(max_length=limits.INPUTS_MAX)] = ()
     outputs: Annotated[tuple[Output, ...], msgspec.Meta(max_length=limits.OUTPUTS_MAX)] = OUTPUTS_DEFAULT
     sharding: Sharding | None = None
     publisher: Publisher = VaultPublisher()
     verifier: Verifier = "noop"
+    vote_on: VotedOn = "all"
     deal: Deal = Deal()
     resources: Resources = Resources()
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=limits.TIMEOUT_S_MAX)] = 600.0
@@ -228,6 +270,16 @@ class Draw(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     bidders: tuple[PeerName, ...]  # sorted
     holders: tuple[PeerName, ...]  # sorted, some of the bidders; none when ``Deal.holders_first`` is false
     salt: Hex64
+
+
+def engine_name(spec: JobSpec) -> str:
+    """Which engine it needs, as the spec's ``type`` says."""
+    return str(spec.engine.__struct_config__.tag)
+
+
+def module_of(engine: EngineSpec) -> Sha256 | None:
+    """The WASM module that an engine needs from the requester, if any."""
+    return Sha256(engine.module) if isinstance(engine, WasmEngine) else None
 
 
 def shown(ref: Input) -> str:

@@ -20,6 +20,7 @@ from node.model import (
     Argument,
     CidText,
     Deal,
+    DockerEngine,
     ETag,
     GuestPath,
     Hex64,
@@ -33,6 +34,7 @@ from node.model import (
     Sha256,
     StoreUrl,
     Url,
+    WasmEngine,
 )
 from node.spec_data import check_inputs, check_path, check_pattern, check_publisher, check_sharding, short
 
@@ -200,6 +202,20 @@ def _check_engine(spec: JobSpec) -> None:
         if not name or "=" in name or "\0" in name or len(name) > limits.ARG_BYTES_MAX:
             raise InvalidSpec(f"$.engine.env[{name[:40]!r}]", "expected a name without `=` and NUL")
         assert "\0" not in value
+    if isinstance(spec.engine, WasmEngine):
+        _check_wasm(spec.engine, spec.inputs)
+    if isinstance(spec.engine, DockerEngine) and spec.engine.workdir is not None:
+        check_path("$.engine.workdir", spec.engine.workdir)
+
+
+def _check_wasm(engine: WasmEngine, inputs: tuple[Input, ...]) -> None:
+    if engine.fuel is not None and engine.profile != "deterministic":
+        raise InvalidSpec("$.engine.fuel", "expected the deterministic profile: fuel is counted there alone")
+    if engine.stdin is None:
+        return
+    check_path("$.engine.stdin", engine.stdin)
+    if not any(engine.stdin == ref.path or engine.stdin.startswith(f"{ref.path}/") for ref in inputs):
+        raise InvalidSpec("$.engine.stdin", "expected the path of an input, or of a file of one")
 
 
 def _named(inputs: tuple[Input, ...]) -> tuple[Input, ...]:

@@ -28,6 +28,7 @@ from node.model import PeerId
 from node.publisher.base import Publishers
 from node.publisher.untold import Untold
 from node.requester.desk import JobDesk
+from node.requester.drafting import Pins
 from node.requester.role import Keeping, Requester
 from node.storage.sources import Sources
 from node.transport.base import Blob, Transport
@@ -72,7 +73,7 @@ class Node:
             journal=parts.journal, results=self.results, modules=self.modules, publishers=parts.publishers
         )
         self.requester = Requester(parts.identity, transport, keeping, VERIFIERS, ambient)
-        self.jobs = JobDesk(self.requester, keeping, parts.storage, ambient)
+        self.jobs = JobDesk(self.requester, keeping, Pins(parts.storage, engines), ambient)
         able = Abilities(
             engines=engines,
             verifiers=VERIFIERS,

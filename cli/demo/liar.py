@@ -14,7 +14,7 @@ from cli import flags
 from cli.exits import Exit
 from cli.serve import Data, Limit, Network, Place, config_of
 from node.executor.base import Capabilities, Executor, Task
-from node.model import STDOUT
+from node.model import STDOUT, EngineSpec
 from node.supervisor import serve
 
 _NUMBER = re.compile(rb"\d{1,18}")
@@ -43,6 +43,22 @@ class Liar:
     async def probe(self) -> None:
         """As the honest one."""
         await self._honest.probe()
+
+    def refusal(self, engine: EngineSpec) -> str | None:
+        """As the honest one."""
+        return self._honest.refusal(engine)
+
+    def identity(self, engine: EngineSpec) -> str | None:
+        """As the honest one."""
+        return self._honest.identity(engine)
+
+    async def looked_up(self, engine: EngineSpec) -> str:
+        """As the honest one."""
+        return await self._honest.looked_up(engine)
+
+    async def resolved(self, engine: EngineSpec) -> EngineSpec:
+        """As the honest one."""
+        return await self._honest.resolved(engine)
 
     async def run(self, task: Task, results: Path) -> int:
         """See Executor."""

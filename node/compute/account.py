@@ -21,6 +21,7 @@ from node.model import (
     ObjectPublisher,
     Publisher,
     UrlInput,
+    WasmEngine,
     shown,
 )
 
@@ -137,7 +138,8 @@ def paths_weight(paths: Sequence[str] | None) -> int:
 def weight(spec: JobSpec) -> int:
     """About the bytes of memory that a spec takes: hardly less, whoever wrote it."""
     engine, cut = spec.engine, spec.sharding
-    texts = [*engine.args, *engine.env, *engine.env.values(), *(each.path for each in spec.outputs)]
+    words = engine.args if isinstance(engine, WasmEngine) else (*engine.args, *(engine.entrypoint or ()))
+    texts = [*words, *engine.env, *engine.env.values(), *(each.path for each in spec.outputs)]
     texts += () if cut is None else (cut.glob_pattern, cut.base_path)
     items = _ITEM_BYTES * len(texts) + _INPUT_BYTES * (len(spec.inputs) + len(spec.outputs))
     refs = sum(map(_input_weight, spec.inputs)) + _chars(_place(spec.publisher))

@@ -14,9 +14,10 @@ import msgspec
 
 from node import limits
 from node.compute.capacity import Need, need_of, refusal
-from node.errors import InvalidSpec, NoRoom, ResourceError
+from node.errors import DriverUnavailable, InvalidSpec, NoRoom, ResourceError
+from node.executor.base import Executor
 from node.messages import Offer
-from node.model import CidInput, DeclineCode, Input, JobSpec, cut, shown
+from node.model import CidInput, DeclineCode, Input, JobSpec, cut, engine_name, shown
 from node.publisher.base import Publishers
 from node.spec import completed
 from node.storage.sources import Sources
@@ -32,11 +33,19 @@ class Refusal:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an execution would take here: the engine's identity, and what is to be fetched."""
+
+    runs_with: str
+    to_fetch: ToFetch
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abilities:
     """What this node can do; constant."""
 
-    engines: Collection[str]
+    engines: Mapping[str, Executor]
     verifiers: Collection[str]
     storage: Sources
     publishers: Publishers
@@ -50,9 +59,12 @@ def refused_at_sight(offer: Offer, able: Abilities) -> Refusal | None:
     wrong = _broken_rule(offer)
     if wrong is not None:
         return Refusal("policy", wrong)
-    engine = spec.engine.__struct_config__.tag
+    engine = engine_name(spec)
     if engine not in able.engines:
         return Refusal("engine", f"no {engine} engine here")
+    forbidden = able.engines[engine].refusal(spec.engine)
+    if forbidden is not None:
+        return Refusal("policy", cut(forbidden))
     if spec.verifier not in able.verifiers:
         return Refusal("verifier", f"no {spec.verifier} verifier here")
     unpublishable = able.publishers.refusal(spec.publisher)
@@ -69,7 +81,23 @@ def _broken_rule(offer: Offer) -> str | None:
     return None
 
 
-async def looked_up(spec: JobSpec, able: Abilities) -> ToFetch | Refusal:
+def known_terms(spec: JobSpec, able: Abilities) -> Terms | None:
+    """What a run would take, where nobody has to be asked for it. Pure."""
+    runs_with = None if spec.inputs else able.engines[engine_name(spec)].identity(spec.engine)
+    return None if runs_with is None else Terms(runs_with, {})
+
+
+async def looked_at(spec: JobSpec, able: Abilities) -> Terms | Refusal:
+    """What a run would take; or why it cannot be had here now."""
+    try:
+        runs_with = await able.engines[engine_name(spec)].looked_up(spec.engine)
+    except DriverUnavailable as error:
+        return Refusal("engine", cut(str(error)))
+    to_fetch = await _looked_up(spec, able)
+    return to_fetch if isinstance(to_fetch, Refusal) else Terms(runs_with, to_fetch)
+
+
+async def _looked_up(spec: JobSpec, able: Abilities) -> ToFetch | Refusal:
     """What of the inputs this node would fetch; or why they cannot be used, because every one must be to be had."""
     to_fetch: dict[bytes, int] = {}
     try:

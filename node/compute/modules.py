@@ -12,7 +12,7 @@ from node import limits
 from node.ambient import Offload
 from node.errors import BlobRefused, CallerError, ExecutionFailed, InvalidModule, MalformedMessage, PeerGone
 from node.messages import ModuleWanted
-from node.model import PeerId, Sha256, WasmEngine
+from node.model import PeerId, Sha256
 from node.transport.base import Transport
 from node.transport.resume import resumed
 from node.vault.modules import Modules, Upload
@@ -28,21 +28,20 @@ class ModuleFetcher:
         self._under_way: dict[PeerId, trio.Event] = {}
         self._places = trio.CapacityLimiter(limits.MODULE_FETCHES_MAX)
 
-    def held(self, engine: WasmEngine) -> AbstractContextManager[None]:
+    def held(self, module: Sha256) -> AbstractContextManager[None]:
         """Where the module lies it stays, for as long as the context."""
-        return self._modules.held(Sha256(engine.module))
+        return self._modules.held(module)
 
-    def here(self, engine: WasmEngine) -> Path | None:
+    def here(self, module: Sha256) -> Path | None:
         """Where the module lies, if it does. Blocking."""
-        return self._modules.path(Sha256(engine.module))
+        return self._modules.path(module)
 
-    async def fetched(self, requester: PeerId, engine: WasmEngine) -> Path:
+    async def fetched(self, requester: PeerId, module: Sha256) -> Path:
         """Where the module lies, from its requester if need be. Raises ExecutionFailed (it cannot be had), NoRoom."""
-        wanted = Sha256(engine.module)
-        while (path := await self._offload(self._modules.path, wanted)) is None:
+        while (path := await self._offload(self._modules.path, module)) is None:
             under_way = self._under_way.get(requester)
             if under_way is None:
-                await self._lead(requester, wanted)
+                await self._lead(requester, module)
             else:
                 await under_way.wait()
         return path

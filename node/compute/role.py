@@ -19,8 +19,9 @@ from node.compute.account import Account, paths_weight
 from node.compute.admission import (
     Abilities,
     Refusal,
-    ToFetch,
-    looked_up,
+    Terms,
+    known_terms,
+    looked_at,
     refused_at_sight,
     refused_for_disk,
     refused_for_room,
@@ -142,8 +143,8 @@ class Compute:
         refused = _refused_for_key(sender) or refused_at_sight(offer, self._able)
         if refused is not None:
             self._decline(sender, offer, refused)
-        elif not offer.spec.inputs:
-            self._decide(sender, offer, {})
+        elif (terms := known_terms(offer.spec, self._able)) is not None:
+            self._decide(sender, offer, terms)
         elif considering >= limits.OFFERS_CONSIDERED_PER_PEER:
             self._decline(sender, offer, Refusal("full", "too many offers of yours are being looked at"))
         else:
@@ -153,9 +154,9 @@ class Compute:
     async def _consider(self, sender: PeerId, offer: Offer, session: int) -> None:
         account = self._accounts[sender]
         try:
-            found = await looked_up(offer.spec, self._able)
-            if account.session == session and not isinstance(found, Refusal):
-                account.promise(JobId(offer.job), found)
+            found = await looked_at(offer.spec, self._able)
+            if account.session == session and not isinstance(found, Refusal) and found.to_fetch:
+                account.promise(JobId(offer.job), found.to_fetch)
                 found = await refused_for_disk(self._promised(), self._able) or found
         finally:
             account.considering -= 1
@@ -169,15 +170,16 @@ class Compute:
             {ref: size for account in self._accounts.values() for ref, size in account.promised.items()}.values()
         )
 
-    def _decide(self, sender: PeerId, offer: Offer, found: ToFetch | Refusal) -> None:
+    def _decide(self, sender: PeerId, offer: Offer, found: Terms | Refusal) -> None:
         if isinstance(found, Refusal):
-            refused: Refusal | None = found
-        else:
-            refused = refused_for_room(offer.spec, sum(found.values()), self._able, self._ledger.waiting)
+            self._decline(sender, offer, found)
+            return
+        to_fetch = sum(found.to_fetch.values())
+        refused = refused_for_room(offer.spec, to_fetch, self._able, self._ledger.waiting)
         if refused is not None:
             self._decline(sender, offer, refused)
         else:
-            self._bid(sender, offer, holds=bool(offer.spec.inputs) and not found)
+            self._bid(sender, offer, found.runs_with, holds=bool(offer.spec.inputs) and not to_fetch)
 
     def _decline(self, sender: PeerId, offer: Offer, refused: Refusal) -> None:
         account = self._accounts.get(sender)
@@ -187,10 +189,11 @@ class Compute:
         log.info("declined", extra={"job": offer.job, "requester": sender, "reason": refused.reason})
         self._transport.send(sender, Decline(offer.job, refused.code, refused.reason))
 
-    def _bid(self, sender: PeerId, offer: Offer, *, holds: bool) -> None:
+    def _bid(self, sender: PeerId, offer: Offer, runs_with: str, *, holds: bool) -> None:
         self._account(sender).bid_on(offer)
         log.info("bid", extra={"job": offer.job, "requester": sender})
-        self._transport.send(sender, Bid(offer.job, slots(need_of(offer.spec.resources), self._ledger.total), holds))
+        at_once = slots(need_of(offer.spec.resources), self._ledger.total)
+        self._transport.send(sender, Bid(offer.job, at_once, holds, runs_with))
 
     def _rejected(self, sender: PeerId, job: JobId) -> None:
         account = self._accounts.get(sender)

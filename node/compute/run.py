@@ -28,11 +28,24 @@ from node.errors import DriverUnavailable, ExecutionFailed, NoRoom, OperatorErro
 from node.executor.base import Executor, Mount, RunLimits, Task
 from node.identity import Identity
 from node.messages import Failed, Proposed
-from node.model import EXIT_CODE, DirHash, ExecutionId, FailureCode, JobId, JobSpec, PeerId, cut
+from node.model import (
+    EXIT_CODE,
+    DirHash,
+    ExecutionId,
+    FailureCode,
+    JobId,
+    JobSpec,
+    PeerId,
+    Sha256,
+    cut,
+    engine_name,
+    module_of,
+)
 from node.publisher.base import Publishers
 from node.publisher.untold import Publication, Untold
 from node.removal import remove
 from node.room import need_room
+from node.spec import sha256_of
 from node.storage.base import Prepared
 from node.storage.sources import Sources
 from node.turns import Turns
@@ -148,14 +161,16 @@ async def run(bench: Bench, given: Execution, started: Callable[[tuple[str, ...]
 async def _results(bench: Bench, given: Execution, started: Callable[[tuple[str, ...]], None]) -> Kept:
     spec, folder = given.spec, bench.folder(given.execution)
     async with AsyncExitStack() as prepared:
-        prepared.enter_context(bench.modules.held(spec.engine))
-        module = await bench.ambient.offload(_begun, bench, given)
-        if module is None:
-            module = await bench.modules.fetched(given.requester, spec.engine)
+        wanted = module_of(spec.engine)
+        if wanted is not None:
+            prepared.enter_context(bench.modules.held(wanted))
+        module = await bench.ambient.offload(_begun, bench, given, wanted)
+        if wanted is not None and module is None:
+            module = await bench.modules.fetched(given.requester, wanted)
         seen = await _inputs(bench, given, prepared)
         started(tuple(seen.sources))
         task = _task(given, module, tuple(seen.mounts))
-        exit_code = await bench.engines[_engine_name(spec)].run(task, folder)
+        exit_code = await bench.engines[engine_name(spec)].run(task, folder)
         for each in seen.borrowed:
             await each.need_unchanged()
     async with bench.hashing.one(given.tenant):
@@ -197,11 +212,7 @@ async def _mounts(here: Prepared, guest: str, parts: Sequence[Part] | None, offl
     return await (here.look or offload)(mounted, here.path, guest, parts)
 
 
-def _engine_name(spec: JobSpec) -> str:
-    return str(spec.engine.__struct_config__.tag)
-
-
-def _task(given: Execution, module: Path, inputs: tuple[Mount, ...]) -> Task:
+def _task(given: Execution, module: Path | None, inputs: tuple[Mount, ...]) -> Task:
     spec = given.spec
     return Task(
         execution=given.execution,
@@ -217,17 +228,18 @@ def _task(given: Execution, module: Path, inputs: tuple[Mount, ...]) -> Task:
             output_bytes=spec.resources.disk_bytes,
             output_files=limits.RESULT_FILES_MAX,
         ),
+        seed=sha256_of(f"{given.requester}/{given.job}/{given.shard}".encode()),
     )
 
 
-def _begun(bench: Bench, given: Execution) -> Path | None:
+def _begun(bench: Bench, given: Execution, module: Sha256 | None) -> Path | None:
     """Make the folder of the run. Where the module lies, if it does: a thread for each would cost more than both."""
     need_room(bench.scratch)
     try:
         bench.folder(given.execution).mkdir(0o700)
     except OSError as error:
         raise NoRoom(f"no folder for the run can be made: {error.strerror}") from error
-    return bench.modules.here(given.spec.engine)
+    return None if module is None else bench.modules.here(module)
 
 
 def _hashed(bench: Bench, given: Execution, exit_code: int) -> Kept:

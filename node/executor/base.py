@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from node.model import ExecutionId, WasmEngine
+from node.model import EngineSpec, ExecutionId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +56,13 @@ class Task:
 
     execution: ExecutionId
     tenant: str
-    engine: WasmEngine
-    module: Path
+    engine: EngineSpec
+    module: Path | None  # of a WASM engine
     inputs: tuple[Mount, ...]
     outputs: tuple[tuple[str, str], ...]  # (name, guest path)
     limits: RunLimits
+    seed: str = ""  # what randomness may come from: the same for all executions of a shard, and for no others
+    gpus: tuple[str, ...] = ()  # ids of those that are reserved for it
 
 
 class Executor(Protocol):
@@ -83,6 +85,24 @@ class Executor(Protocol):
 
     async def probe(self) -> None:
         """Raise DriverUnavailable unless a run could start now."""
+
+    def refusal(self, engine: EngineSpec) -> str | None:
+        """Why this node's operator would not have it run; None when it may. Pure."""
+
+    def identity(self, engine: EngineSpec) -> str | None:
+        """What would run it, equal on two nodes exactly where their results can be compared; at most 128 characters.
+
+        None: that takes ``looked_up``. Blocks for nothing.
+        """
+
+    async def looked_up(self, engine: EngineSpec) -> str:
+        """Its identity. Fetches nothing. Raises DriverUnavailable where it could not be run here."""
+
+    async def resolved(self, engine: EngineSpec) -> EngineSpec:
+        """The same with what its names mean written down; asked by the requester, once per job.
+
+        Raises ResourceError, whose text says what to do.
+        """
 
     async def run(self, task: Task, results: Path) -> int:
         """Run to completion and return the exit code, 0 to 255.

@@ -15,7 +15,9 @@ import trio
 
 from node.errors import DriverUnavailable, ExecutionFailed
 from node.executor.base import Capabilities, RunLimits, Task
-from node.model import STDERR, STDOUT
+from node.model import STDERR, STDOUT, EngineSpec
+
+IDENTITY = "scripted"
 
 _CAPABILITIES = Capabilities(isolates_network=True, deterministic=True)
 
@@ -61,6 +63,24 @@ class ScriptedExecutor:
     async def probe(self) -> None:
         """See Executor.probe: always ready."""
         await trio.lowlevel.checkpoint()
+
+    def refusal(self, engine: EngineSpec) -> str | None:
+        """See Executor.refusal: anything may run."""
+        return None
+
+    def identity(self, engine: EngineSpec) -> str:
+        """See Executor.identity."""
+        return IDENTITY
+
+    async def looked_up(self, engine: EngineSpec) -> str:
+        """See Executor.looked_up."""
+        await trio.lowlevel.checkpoint()
+        return IDENTITY
+
+    async def resolved(self, engine: EngineSpec) -> EngineSpec:
+        """See Executor.resolved: there are no names."""
+        await trio.lowlevel.checkpoint()
+        return engine
 
     async def run(self, task: Task, results: Path) -> int:
         """See Executor.run."""

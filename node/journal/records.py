@@ -57,6 +57,8 @@ class Answer(_Record, frozen=True, kw_only=True):
     reason: str = ""
     slots: int = 1  # executions that it would run at once
     holds: bool = False  # it needs to fetch nothing
+    runs_with: str = ""  # what would run it: results of others cannot be compared
+    wait_s: float = 0.0  # how long it would have to wait there
 
 
 class ExecutionRecord(_Record, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from functools import partial
 
 import trio
@@ -12,8 +12,8 @@ from node import limits
 from node.ambient import Ambient
 from node.errors import Conflict, InvalidSpec, NotFound, TooMany
 from node.journal.records import JobEvent, JobRecord, ShardRecord, ShardState, Tally
-from node.model import ClientId, JobId, JobSpec, Plan, Sha256
-from node.requester.drafting import Draft, Drafting
+from node.model import ClientId, JobId, JobSpec, Plan, Sha256, module_of
+from node.requester.drafting import Draft, Drafting, Pins
 from node.requester.life import CancelAsked
 from node.requester.live import LiveJob
 from node.requester.pages import kept_page, live_page
@@ -21,7 +21,6 @@ from node.requester.record import life_s
 from node.requester.role import Keeping, Requester
 from node.requester.schedule import slots_for
 from node.spec import canonical, plan_sha256, sha256_of
-from node.storage.sources import Sources
 
 _ID_CHARS = 32
 _LATELY_S = 1.0
@@ -31,19 +30,20 @@ _SEVERAL = 2  # enough to know that a prefix is not unique
 class JobDesk:
     """Implements Jobs."""
 
-    def __init__(self, requester: Requester, keeping: Keeping, storage: Sources, ambient: Ambient) -> None:
+    def __init__(self, requester: Requester, keeping: Keeping, pins: Pins, ambient: Ambient) -> None:
         self._requester = requester
         self._keeping = keeping
         self._journal = keeping.journal
         self._ambient = ambient
-        self._drafting = Drafting(storage, ambient.offload)
+        self._drafting = Drafting(pins, ambient.offload)
         self._lately: dict[tuple[ClientId, Sha256], int] = {}  # what has been checked, and its size
         self._lately_until = 0.0  # trio's clock
 
     async def submit(self, client: ClientId, spec: JobSpec) -> JobRecord:
         """See Jobs."""
-        with self._keeping.modules.held(Sha256(spec.engine.module)):
-            module_bytes = await self._module_bytes(client, Sha256(spec.engine.module))
+        module = module_of(spec.engine)
+        with nullcontext() if module is None else self._keeping.modules.held(module):
+            module_bytes = 0 if module is None else await self._module_bytes(client, module)
             self._check_quota(client, 0)  # Before others are asked for it.
             self._check_publisher(spec)
             draft = await self._drafting.draft(client, spec)

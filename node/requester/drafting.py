@@ -7,7 +7,7 @@ which paths a pattern selects (``node.requester.plan``), what becomes of the job
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -18,7 +18,8 @@ import trio
 from node import limits
 from node.ambient import Offload
 from node.errors import InvalidSpec, ResourceError, TooMany
-from node.model import ClientId, Input, JobSpec, Plan, Sha256, cut, shown
+from node.executor.base import Executor
+from node.model import ClientId, Input, JobSpec, Plan, Sha256, cut, engine_name, shown
 from node.requester.plan import shards_of
 from node.spec import contents, stripped
 from node.storage.base import Entry
@@ -45,11 +46,20 @@ class Draft:
         return sum(map(len, self.contents.values())) + sum(paths)
 
 
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """What says what a client's names mean."""
+
+    storage: Sources
+    engines: Mapping[str, Executor]
+
+
 class Drafting:
     """Clients take turns at what asks storage: a listing of 100,000 files keeps nobody else's job waiting."""
 
-    def __init__(self, storage: Sources, offload: Offload) -> None:
-        self._storage = storage
+    def __init__(self, pins: Pins, offload: Offload) -> None:
+        self._pins = pins
+        self._storage = pins.storage
         self._offload = offload
         self._turns = Turns(DRAFTED_AT_ONCE)
         self._under_way: Counter[ClientId] = Counter()
@@ -57,7 +67,7 @@ class Drafting:
     async def draft(self, client: ClientId, spec: JobSpec) -> Draft:
         """Raises InvalidSpec that names the input which cannot be pinned or listed, or what sharding lacks; TooMany."""
         held = contents(spec)
-        short = stripped(spec)
+        short = await self._engine_pinned(stripped(spec))
         if not self._asks_storage(short):
             return Draft(spec=short, contents=held, plan=None)
         with trio.move_on_after(limits.DRAFT_S), self._one_of(client):
@@ -75,6 +85,15 @@ class Drafting:
         finally:
             self._under_way[client] -= 1
             self._under_way += Counter()  # forgets zeros
+
+    async def _engine_pinned(self, spec: JobSpec) -> JobSpec:
+        engine = self._pins.engines.get(engine_name(spec))
+        if engine is None:
+            return spec
+        try:
+            return msgspec.structs.replace(spec, engine=await engine.resolved(spec.engine))
+        except ResourceError as error:
+            raise InvalidSpec("$.engine", cut(str(error))) from error
 
     def _asks_storage(self, spec: JobSpec) -> bool:
         return spec.sharding is not None or any(map(self._storage.changes, spec.inputs))

@@ -11,8 +11,8 @@ from typing import assert_never
 import msgspec
 
 from node.journal.records import ExecutionRecord, Failure, Group, Tally, VerdictRecord
-from node.model import EXIT_CODE, Deal
-from node.requester.life import Bidding, Ended, Trouble, Working
+from node.model import EXIT_CODE
+from node.requester.life import Ended, Trouble, Working
 from node.verifier.base import Verdict
 from node.verifier.manifest import PREFIX, Manifest
 from node.verifier.vote import NotVerified, Unchecked, Verified
@@ -62,17 +62,6 @@ def verdict_text(verdict: VerdictRecord) -> str:
             return f"not verified: {verdict.reason}{camps}"
         case _:
             assert_never(verdict.kind)
-
-
-def too_few(state: Bidding, deal: Deal) -> str:
-    """Why bidding failed: how many came, how many it takes, and what the others said."""
-    heard, declined = len(state.bidders), [answer for answer in state.answers if answer.code is not None]
-    text = f"{heard} of the {deal.bids_needed} bids needed came within {deal.bid_window_s:g} s"
-    if not declined:
-        return f"{text}; no other node answered"
-    reasons = Counter(answer.reason or answer.code for answer in declined)
-    counted = "; ".join(f"{count} declined: {reason}" for reason, count in sorted(reasons.items(), key=_most_first))
-    return f"{text}; {counted}"
 
 
 def failure_of_all(executions: tuple[ExecutionRecord, ...]) -> Failure:

@@ -22,8 +22,8 @@ Inbound = Bid | Decline | Started | Proposed | Failed
 def answer_of(sender: PeerId, message: Bid | Decline) -> Answered:
     """What a node answered to the offer."""
     match message:
-        case Bid(_, slots, holds):
-            return Answered(sender, slots=slots, holds=holds)
+        case Bid(_, slots, holds, runs_with, wait_s):
+            return Answered(sender, slots=slots, holds=holds, runs_with=runs_with, wait_s=wait_s)
         case Decline(_, code, reason):
             return Answered(sender, code, cut(reason))
         case _:

@@ -92,6 +92,8 @@ class Answered:
     reason: str = ""
     slots: int = 1
     holds: bool = False
+    runs_with: str = ""
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

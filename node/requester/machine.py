@@ -18,8 +18,9 @@ from dataclasses import replace
 
 from node import limits
 from node.journal.records import Answer, Failure, Tally
-from node.model import Deal, JobSpec
-from node.requester.ends import all_over, end_of_all, ended_as, moved, too_few, totals
+from node.model import JobSpec
+from node.requester.bids import comparable, is_enough, too_few
+from node.requester.ends import all_over, end_of_all, ended_as, moved, totals
 from node.requester.life import (
     Answered,
     Bidding,
@@ -54,7 +55,7 @@ def step(state: State, event: Event, *, spec: JobSpec, shards: int) -> Step:
     """One transition. An event that means nothing in ``state`` changes nothing, because peers repeat themselves."""
     match state:
         case Bidding():
-            return _bidding(state, event, spec.deal, shards)
+            return _bidding(state, event, spec, shards)
         case Working():
             return _working(state, event, shards)
         case Filing():
@@ -67,17 +68,17 @@ def _too_late(event: Event) -> tuple[Decline, ...]:
     return (Decline(event.peer),) if isinstance(event, Answered) and event.code is None else ()
 
 
-def _bidding(state: Bidding, event: Event, deal: Deal, shards: int) -> Step:
+def _bidding(state: Bidding, event: Event, spec: JobSpec, shards: int) -> Step:
     match event:
         case Answered():
-            return _answered(state, event, deal)
+            return _answered(state, event, spec)
         case Left(peer) if peer in state.bidders:
             # It may come back, hear the offer again and bid again.
             return Bidding(tuple(answer for answer in state.answers if answer.peer != peer)), ()
         case Drawn(draw):
             return Working(answers=state.answers, draw=draw, tally=Tally(waiting=shards)), (Work(),)
         case BidWindowClosed():
-            reason = too_few(state, deal)
+            reason = too_few(state, spec)
             failure = Failure(code="bids", reason=reason)
             tally = Tally(failed=shards)
             return _over(Ended(state="failed", answers=state.answers, tally=tally, failure=failure, reason=reason))
@@ -87,25 +88,32 @@ def _bidding(state: Bidding, event: Event, deal: Deal, shards: int) -> Step:
             return state, ()
 
 
-def _answered(state: Bidding, event: Answered, deal: Deal) -> Step:
+def _answered(state: Bidding, event: Answered, spec: JobSpec) -> Step:
     others = tuple(answer for answer in state.answers if answer.peer != event.peer)
     if len(others) < len(state.answers) and (event.code is not None or event.peer in state.bidders):
         return state, ()  # Who declined may come back and bid; nothing else is heard twice.
-    if len(state.bidders) >= deal.bids_needed or len(others) >= limits.BIDS_MAX:
+    if is_enough(state, spec) or len(others) >= limits.BIDS_MAX:
         return state, _too_late(event)
-    answer = Answer(peer=event.peer, code=event.code, reason=event.reason, slots=event.slots, holds=event.holds)
+    answer = Answer(
+        peer=event.peer,
+        code=event.code,
+        reason=event.reason,
+        slots=event.slots,
+        holds=event.holds,
+        runs_with=event.runs_with,
+        wait_s=event.wait_s,
+    )
     after = Bidding((*others, answer))
     if event.code is not None:
         return after, (Note("declined", event.peer, text=event.reason),)
     note = Note("bid", event.peer, text="it holds the data" if event.holds else "")
-    enough = len(after.bidders) == deal.bids_needed
-    return after, (note, _lots(after, deal)) if enough else (note,)
+    return after, (note, _lots(after, spec)) if is_enough(after, spec) else (note,)
 
 
-def _lots(state: Bidding, deal: Deal) -> DrawLots:
-    bids = [answer for answer in state.answers if answer.code is None]
-    holders = tuple(bid.peer for bid in bids if bid.holds and deal.holders_first)
-    return DrawLots(state.bidders, holders)
+def _lots(state: Bidding, spec: JobSpec) -> DrawLots:
+    bids = comparable(state, spec)
+    holders = tuple(bid.peer for bid in bids if bid.holds and spec.deal.holders_first)
+    return DrawLots(tuple(bid.peer for bid in bids), holders)
 
 
 def _working(state: Working, event: Event, shards: int) -> Step:

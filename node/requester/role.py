@@ -35,7 +35,7 @@ from node.messages import (
     Results,
 )
 from node.messages import Decline as Declined
-from node.model import ExecutionId, JobId, PeerId, Sha256
+from node.model import ExecutionId, JobId, PeerId, Sha256, module_of
 from node.publisher.base import Publishers
 from node.requester.cut_off import end_cut_off
 from node.requester.delivery import Deliveries
@@ -156,7 +156,7 @@ class Requester:
         if isinstance(request, InlineWanted):
             return inline_blob((live for live in self.live.values() if _runs(live, sender)), request)
         wanted = Sha256(request.sha256)
-        if not any(live.base.spec.engine.module == wanted and _runs(live, sender) for live in self.live.values()):
+        if not any(module_of(live.base.spec.engine) == wanted and _runs(live, sender) for live in self.live.values()):
             raise BlobRefused("no job that you run here needs this module")
         path = await self._ambient.offload(self._keeping.modules.path, wanted)
         if path is None:
@@ -168,7 +168,9 @@ class Requester:
     def open(self, live: LiveJob) -> None:
         """Take a job on: durable first, then offered. ``LiveJob.taken`` tells when it cannot be lost any more."""
         self.live[live.job] = live
-        self._keeping.modules.hold(Sha256(live.base.spec.engine.module))
+        module = module_of(live.base.spec.engine)
+        if module is not None:
+            self._keeping.modules.hold(module)
         self._steps.open(live, partial(self._opened, live))
 
     def feed(self, live: LiveJob, event: Event) -> None:
@@ -198,7 +200,9 @@ class Requester:
 
     def _ended(self, live: LiveJob) -> None:
         if self.live.pop(live.job, None) is not None:
-            self._keeping.modules.let_go(Sha256(live.base.spec.engine.module))
+            module = module_of(live.base.spec.engine)
+            if module is not None:
+                self._keeping.modules.let_go(module)
             for alarm in (*live.alarms, *live.deadlines.values()):
                 alarm.cancel()
             live.deadlines.clear()

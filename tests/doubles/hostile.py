@@ -9,6 +9,7 @@ import trio
 
 from node import messages as m
 from node.errors import BlobRefused
+from node.executor.scripted import IDENTITY
 from node.identity import Identity
 from node.model import PeerId
 from node.transport.base import Blob
@@ -61,7 +62,7 @@ class Hostile:
         self.heard.append(message)
         match message:
             case m.Offer(job):
-                self.transport.send(sender, m.Bid(job))
+                self.transport.send(sender, m.Bid(job, runs_with=IDENTITY))
             case m.Accept():
                 propose = self.proposes or self.proposal
                 self.transport.send(sender, propose(message, sender))

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from node import limits
-from node.compute.admission import Abilities, Refusal, looked_up, refused_at_sight, refused_for_room
+from node.compute.admission import Abilities, Refusal, looked_at, refused_at_sight, refused_for_room
 from node.compute.capacity import Need
 from node.errors import DriverUnavailable, NoRoom, StorageError, Unconfirmed
 from node.messages import Offer
@@ -41,9 +41,25 @@ class Shelf:
         return self._sizes[ref.cid]
 
 
+class Engine:
+    """One that runs everything but what ``forbids`` and ``lacks`` say."""
+
+    def __init__(self, forbids=None, lacks=None):
+        self._forbids = forbids
+        self._lacks = lacks
+
+    def refusal(self, engine):
+        return self._forbids
+
+    async def looked_up(self, engine):
+        if self._lacks is not None:
+            raise DriverUnavailable(self._lacks)
+        return "engine 1"
+
+
 def able(**changes):
     abilities = {
-        "engines": ("wasm",),
+        "engines": {"wasm": Engine()},
         "verifiers": ("deterministic", "noop"),
         "storage": Shelf(),
         "publishers": Publishers({}),
@@ -62,10 +78,11 @@ def refusal(offer, waiting=0, **abilities):
     can = able(**abilities)
     refused = refused_at_sight(offer, can)
     if refused is None:
-        found = trio.run(looked_up, offer.spec, can)
-        refused = (
-            found if isinstance(found, Refusal) else refused_for_room(offer.spec, sum(found.values()), can, waiting)
-        )
+        found = trio.run(looked_at, offer.spec, can)
+        if isinstance(found, Refusal):
+            return found
+        assert found.runs_with == "engine 1"
+        refused = refused_for_room(offer.spec, sum(found.to_fetch.values()), can, waiting)
     return refused
 
 
@@ -81,7 +98,9 @@ def test_what_can_be_run_is_bid_on():
 @pytest.mark.parametrize(
     ("changes", "abilities", "expected"),
     [
-        ({}, {"engines": ("docker",)}, "engine"),
+        ({}, {"engines": {"docker": Engine()}}, "engine"),
+        ({}, {"engines": {"wasm": Engine(lacks="it is down")}}, "engine"),
+        ({}, {"engines": {"wasm": Engine(forbids="not here")}}, "policy"),
         ({}, {"verifiers": ("noop",)}, "verifier"),
         ({"timeout_s": 60.1}, {}, "resources"),
         ({"resources": Resources(cpu=1.001, memory_bytes=1, disk_bytes=1)}, {}, "resources"),
@@ -174,10 +193,10 @@ def test_the_checks_come_in_the_order_of_the_reference_system():
         resources=Resources(cpu=9.0, memory_bytes=1, disk_bytes=15),
         timeout_s=99.0,
     )
-    wrong = {"engines": (), "verifiers": (), "storage": Sources({}), "job_limit": Need(1000, 10, 20), "timeout_s": 60.0}
+    wrong = {"engines": {}, "verifiers": (), "storage": Sources({}), "job_limit": Need(1000, 10, 20), "timeout_s": 60.0}
     mends = [
         {},
-        {"engines": ("wasm",)},
+        {"engines": {"wasm": Engine()}},
         {"verifiers": ("deterministic",)},
         {"storage": Shelf(a=6)},
         {"job_limit": Need(9000, 10, 20)},

@@ -15,7 +15,7 @@ from node import limits
 from node.ambient import inline
 from node.errors import InvalidSpec, StorageError, TooMany
 from node.model import CidInput, ClientId, Deal, UrlInput
-from node.requester.drafting import Drafting
+from node.requester.drafting import Drafting, Pins
 from node.spec import parse
 from node.storage.base import Entry, Prepared
 from node.storage.sources import Sources
@@ -86,7 +86,7 @@ def url(text, path="/web"):
 def drafted(shelf, *specs, clients=(ALICE,)):
     """The drafts, or what was wrong, of these specs at the same time."""
     answers = [None] * len(specs)
-    drafting = Drafting(Sources({CidInput: shelf, UrlInput: Web()}), inline)
+    drafting = Drafting(Pins(Sources({CidInput: shelf, UrlInput: Web()}), {}), inline)
 
     async def one(number):
         try:

@@ -4,30 +4,13 @@ from __future__ import annotations
 
 import pytest
 from doubles.hostile import manifest_for
-from unit.shards import PEERS, execution, play, proposal, running, spec
+from unit.shards import PEERS, execution, play, proposal, running
 
-from node.journal.records import Answer, Tally
+from node.journal.records import Tally
 from node.model import DirHash
-from node.requester.ends import all_over, exit_code_of, moved, too_few, totals, verdict_record, verdict_text
-from node.requester.life import Bidding, RunDeadline, RunFailed, Stopped
+from node.requester.ends import all_over, exit_code_of, moved, totals, verdict_record, verdict_text
+from node.requester.life import RunDeadline, RunFailed, Stopped
 from node.verifier.vote import Group, NotVerified, Verified
-
-
-def declined(*reasons):
-    return tuple(Answer(peer=f"p{number}", code="data", reason=reason) for number, reason in enumerate(reasons))
-
-
-def test_the_most_frequent_reason_comes_first():
-    text = too_few(Bidding(declined("b", "a", "c", "a", "b", "a")), spec().deal)
-    assert text.endswith("3 declined: a; 2 declined: b; 1 declined: c")
-
-
-def test_equally_frequent_reasons_come_in_their_order():
-    assert too_few(Bidding(declined("b", "a")), spec().deal).endswith("1 declined: a; 1 declined: b")
-
-
-def test_a_decline_without_words_is_its_code():
-    assert too_few(Bidding(declined("")), spec().deal).endswith("1 declined: data")
 
 
 @pytest.mark.parametrize(
@@ -47,10 +30,6 @@ def test_a_decline_without_words_is_its_code():
 )
 def test_a_verdict_says_how_many_agree_of_how_many(verdict, text):
     assert verdict_text(verdict_record(verdict)) == text
-
-
-def test_silence_is_said():
-    assert too_few(Bidding(), spec().deal) == "0 of the 4 bids needed came within 10 s; no other node answered"
 
 
 @pytest.mark.parametrize(("codes", "code"), [("tt", "time"), ("tx", "executions"), ("xx", "executions")])

@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import trio
@@ -23,12 +24,12 @@ import trio
 from node.ambient import Offload
 from node.errors import DriverUnavailable
 from node.executor.base import Capabilities, RunLimits, Task
-from node.executor.wasm.modules import Modules
+from node.executor.wasm.modules import Modules, wanted
 from node.executor.wasm.pool import Key, Pool
 from node.executor.wasm.processes import Child, Processes
-from node.executor.wasm.protocol import Answer, Broken, Failed, Job, Returned, Unloadable, WorkerSpec, frame
+from node.executor.wasm.protocol import PROFILE, Answer, Broken, Failed, Job, Returned, Unloadable, WorkerSpec, frame
 from node.executor.wasm.reasons import out_of_time, run_ended_by, run_failed
-from node.model import Sha256, cut
+from node.model import EngineSpec, cut
 from node.removal import remove
 
 IDLE_MAX = 8  # A further idle worker ends the one that is idle for longest.
@@ -37,6 +38,7 @@ RUNS_PER_WORKER = 1_000  # Then a fresh process: whatever leaks, leaks no furthe
 VIEW_MOUNTS_MAX = 50_000  # Of one run: half of what Linux gives a namespace, about a second. More are linked or copied.
 VIEWS_MOUNTS_MAX = 100_000  # Of all runs at once, each 2 KB of the kernel's memory. The same.
 
+_IDENTITY = f"wasmtime {version('wasmtime')}, profile {PROFILE}, {os.uname().machine}"
 _CAPABILITIES = Capabilities(isolates_network=True, deterministic=False)
 
 
@@ -92,6 +94,24 @@ class WasmExecutor:
             raise DriverUnavailable("the WASM engine needs Linux")
         self._processes.check()
 
+    def refusal(self, engine: EngineSpec) -> str | None:
+        """See Executor.refusal: it harms nothing."""
+        return None
+
+    def identity(self, engine: EngineSpec) -> str:
+        """See Executor.identity: versions and machines may differ in what they compile."""
+        return _IDENTITY
+
+    async def looked_up(self, engine: EngineSpec) -> str:
+        """See Executor.looked_up."""
+        await trio.lowlevel.checkpoint()
+        return _IDENTITY
+
+    async def resolved(self, engine: EngineSpec) -> EngineSpec:
+        """See Executor.resolved: a module is named by its hash already."""
+        await trio.lowlevel.checkpoint()
+        return engine
+
     async def run(self, task: Task, results: Path) -> int:
         """See Executor.run. Waiting for the module's compilation is part of the wall time."""
         deadline = trio.current_time() + task.limits.wall_s
@@ -135,7 +155,7 @@ class WasmExecutor:
 
     async def _worker(self, task: Task) -> _Worker:
         """A warm one, or a new one."""
-        key = Key(task.tenant, Sha256(task.engine.module), task.limits.memory_bytes)
+        key = Key(task.tenant, wanted(task), task.limits.memory_bytes)
         if any(mount.is_bound for mount in task.inputs):
             viewing = await self._viewing(task, key)
             if viewing is not None:

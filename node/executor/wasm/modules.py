@@ -24,7 +24,7 @@ from node.executor.base import Task
 from node.executor.wasm.processes import Processes
 from node.executor.wasm.protocol import PROFILE, Broken, Compiled, CompilerSpec, Failed
 from node.executor.wasm.reasons import compilation_ended_by
-from node.model import Sha256, cut
+from node.model import Sha256, WasmEngine, cut
 from node.turns import Turns
 
 COMPILERS_MAX = 2  # Further modules wait for their turn; one party has all but one at most.
@@ -32,6 +32,12 @@ COMPILE_WALL_S = 180.0  # A compiler is killed; on a busy machine its CPU limit 
 
 _REFUSED_MAX = 1024  # The refusal longest ago is forgotten, and that module compiled again when asked for.
 _INCOMING = ".compiling-"
+
+
+def wanted(task: Task) -> Sha256:
+    """The module that it runs."""
+    assert isinstance(task.engine, WasmEngine)
+    return Sha256(task.engine.module)
 
 
 class Modules:
@@ -60,7 +66,7 @@ class Modules:
 
     async def compiled(self, task: Task) -> Path:
         """Where the machine code of the task's module lies. Raises ExecutionFailed, DriverUnavailable."""
-        sha256 = Sha256(task.engine.module)
+        sha256 = wanted(task)
         path = self._path(sha256)
         while not await self._offload(_used, path):
             if sha256 in self._refused:
@@ -74,7 +80,7 @@ class Modules:
 
     async def forget(self, task: Task) -> None:
         """Its machine code cannot be used: the next who asks compiles it again."""
-        await self._offload(_remove, self._path(Sha256(task.engine.module)))
+        await self._offload(_remove, self._path(wanted(task)))
 
     def _path(self, sha256: Sha256) -> Path:
         return self._folder / f"{sha256}.{self._profile}.cwasm"
@@ -83,6 +89,7 @@ class Modules:
         done = self._compiling[sha256] = trio.Event()
         try:
             async with self._turns.one(task.tenant):
+                assert task.module is not None
                 await self._compile(sha256, task.module)
         finally:
             del self._compiling[sha256]

@@ -1,0 +1,49 @@
+"""Whether the bids of a job are enough, and whose results can be compared. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from node.journal.records import Answer
+from node.model import JobSpec
+from node.requester.life import Bidding
+
+
+def comparable(state: Bidding, spec: JobSpec) -> tuple[Answer, ...]:
+    """The bids that lots may be drawn among, in the order they came.
+
+    Where results are compared: those of the engine that most of them have; of two such, the one heard of first.
+    """
+    bids = tuple(answer for answer in state.answers if answer.code is None)
+    if spec.verifier == "noop" or not bids:
+        return bids
+    most = Counter(bid.runs_with for bid in bids).most_common(1)[0][0]
+    return tuple(bid for bid in bids if bid.runs_with == most)
+
+
+def is_enough(state: Bidding, spec: JobSpec) -> bool:
+    """Whether lots can be drawn."""
+    deal = spec.deal
+    return len(state.bidders) >= deal.bids_needed and len(comparable(state, spec)) >= deal.concurrency
+
+
+def too_few(state: Bidding, spec: JobSpec) -> str:
+    """Why bidding failed: how many came, how many it takes, and what the others said."""
+    deal = spec.deal
+    heard, declined = len(state.bidders), [answer for answer in state.answers if answer.code is not None]
+    text = f"{heard} of the {deal.bids_needed} bids needed came within {deal.bid_window_s:g} s"
+    if heard >= deal.bids_needed:
+        engines = Counter[str | None](answer.runs_with for answer in state.answers if answer.code is None)
+        text = f"results can be compared only of one engine, and bids are of several: {_counted(engines)}"
+    if not declined:
+        return f"{text}; no other node answered"
+    return f"{text}; {_counted(Counter(answer.reason or answer.code for answer in declined), ' declined')}"
+
+
+def _counted(reasons: Counter[str | None], what: str = "") -> str:
+    found = sorted(reasons.items(), key=_most_first)
+    return "; ".join(f"{count}{what}: {reason}" for reason, count in found)
+
+
+def _most_first(item: tuple[object, int]) -> tuple[int, str]:
+    return -item[1], str(item[0])
