@@ -35,6 +35,8 @@ ETag = Annotated[str, msgspec.Meta(max_length=512, pattern=r"\A[^\x00-\x1f]*\Z")
 Argument = Annotated[str, msgspec.Meta(max_length=limits.ARG_BYTES_MAX, pattern=r"\A[^\x00]*\Z")]
 Arguments = Annotated[tuple[Argument, ...], msgspec.Meta(max_length=limits.ARGS_MAX)]
 Variables = Annotated[dict[str, Argument], msgspec.Meta(max_length=limits.ARGS_MAX)]
+ImageName = Annotated[str, msgspec.Meta(pattern=r"\A[a-zA-Z0-9][a-zA-Z0-9._:/@-]{0,511}\Z")]
+RuntimeName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._-]{0,64}\Z")]
 Digest = Annotated[str, msgspec.Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
 Reason = Annotated[str, msgspec.Meta(max_length=4 * limits.REASON_CHARS_MAX)]
 
@@ -98,7 +100,7 @@ class DockerEngine(_Document, frozen=True, kw_only=True, tag="docker", tag_field
     "" leaves it to the node. ``root``: it needs user 0 inside.
     """
 
-    image: Annotated[str, msgspec.Meta(pattern=r"\A[a-zA-Z0-9][a-zA-Z0-9._:/@-]{0,511}\Z")]
+    image: ImageName
     digest: Digest | None = None
     image_id: Digest | None = None
     entrypoint: Arguments | None = None
@@ -107,7 +109,7 @@ class DockerEngine(_Document, frozen=True, kw_only=True, tag="docker", tag_field
     workdir: GuestPath | None = None
     network: Literal["none", "full"] = "none"
     isolation: Literal["container", "sandbox"] = "container"
-    runtime: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._-]{0,64}\Z")] = ""
+    runtime: RuntimeName = ""
     root: bool = False
 
 

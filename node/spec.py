@@ -20,10 +20,12 @@ from node.model import (
     Argument,
     CidText,
     Deal,
+    Digest,
     DockerEngine,
     ETag,
     GuestPath,
     Hex64,
+    ImageName,
     InlineFile,
     InlineInput,
     Input,
@@ -31,6 +33,7 @@ from node.model import (
     JobSpec,
     Output,
     Plan,
+    RuntimeName,
     Sha256,
     StoreUrl,
     Url,
@@ -50,6 +53,9 @@ _IN_WORDS: tuple[tuple[Any, str], ...] = (
     (Url, "a URL without spaces and control characters; percent-encode them"),
     (ETag, "an ETag without control characters"),
     (Argument, "text without NUL"),
+    (ImageName, "an image as docker names it: NAME, NAME:TAG or NAME@sha256:DIGEST"),
+    (RuntimeName, "the name of a runtime, of at most 64 of the characters A-Z a-z 0-9 . _ -"),
+    (Digest, "sha256: and 64 lower-case hex digits"),
 )
 PATTERN_WORDS = {kind.__metadata__[0].pattern: words for kind, words in _IN_WORDS}  # What each pattern asks for.
 _TOLD = {f"Expected `str` matching regex {pattern!r}": f"expected {words}" for pattern, words in PATTERN_WORDS.items()}
