@@ -10,8 +10,9 @@ import os
 import shutil
 from pathlib import Path
 
+from node.model import STREAMS
 from node.receipt.files import Manifests, stream_pieces
-from node.receipt.layout import COMBINED, PER_SHARD, STREAMS, combined
+from node.receipt.layout import COMBINED, PER_SHARD, combined
 
 
 def build(manifests: Manifests, results: Path) -> int:

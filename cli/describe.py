@@ -51,6 +51,7 @@ def _asked(job: JobView) -> Iterator[str]:
         *_sharding(spec),
         ("publisher", str(spec.publisher.__struct_config__.tag)),
         ("verifier", spec.verifier),
+        *_voted(spec),
         ("deal", f"concurrency {deal.concurrency}, confidence {deal.confidence}, bids needed {deal.bids_needed}"),
         ("bids within", f"{deal.bid_window_s:g} s"),
         ("limits", f"{resources.cpu:g} cores, {shown_size(resources.memory_bytes)} of memory,"),
@@ -75,6 +76,11 @@ def _engine(spec: JobSpec) -> Iterator[tuple[str, str]]:
             yield "pinned as", spec.engine.digest or spec.engine.image_id or "nothing"
         case _:
             assert_never(spec.engine)
+
+
+def _voted(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    if spec.vote_on == "outputs":
+        yield "voted on", "exit code and outputs; not stdout and stderr"
 
 
 def _sharding(spec: JobSpec) -> Iterator[tuple[str, str]]:
@@ -203,6 +209,8 @@ def _results(job: JobView) -> Iterator[str]:
         yield from _pairs(
             ("exit code", "unknown" if code is None else str(code)), ("from", shard.results.peer), indent="  "
         )
+        if job.spec.vote_on == "outputs":
+            yield from _pairs(("not voted", "stdout and stderr: the word of that node alone"), indent="  ")
         if shard.results.location:
             yield from _pairs(("published", shard.results.location), indent="  ")
 

@@ -33,7 +33,7 @@ from node.errors import BadResult
 from node.model import PeerId
 from node.receipt.check import Broken, check
 from node.receipt.files import Manifests, parted
-from node.verifier.manifest import check_sizes
+from node.verifier.manifest import check_sizes, voted
 
 BYTES_MAX = 2**62
 
@@ -118,7 +118,7 @@ def _checked(job: JobView, view: ManifestView) -> tuple[Manifests, int]:
         raise BrokenAnswer(f"the list of results has the hash {whole.h1()}, the job ended with {said}")
     for shard in job.details:
         kept = None if shard.results is None else shard.results.hash
-        found = manifests[shard.shard].h1() if shard.shard in manifests else None
+        found = voted(manifests[shard.shard], job.spec.vote_on).h1() if shard.shard in manifests else None
         if found != kept or (kept and (shard.verdict is None or shard.verdict.hash != kept)):
             raise BrokenAnswer("the results are not those that won the vote")
     return manifests, total

@@ -26,6 +26,7 @@ FLAGS = {
     "$.sharding": "--sharding-glob-pattern",
     "$.publisher": "--publisher",
     "$.verifier": "--verifier",
+    "$.vote_on": "--vote-on",
     "$.deal.concurrency": "--concurrency",
     "$.deal.confidence": "--confidence",
     "$.deal.min_bids": "--min-bids",

@@ -245,6 +245,7 @@ def concluded(job: JobView, *, goes_on: bool = False) -> Exit:
 def fetched(client: Client, job: JobView, target: Target) -> Downloaded:
     """The job's results, downloaded and checked. Raises what ``cli.download`` does."""
     from cli.download import check_target, download
+    from cli.outcome import UNVOTED
 
     folder = target.output_dir or Path(f"job-{output.short_job(job.id)}")
     folder = folder.parent / folder.name
@@ -257,6 +258,8 @@ def fetched(client: Client, job: JobView, target: Target) -> Downloaded:
         output.say(f"what has come is kept: the same `{output.program()} job get {short}` goes on from there")
         raise
     output.say(f"{got.files} files, {quantities.shown_size(got.bytes)}, in {got.folder}; each is the one that won")
+    if job.spec.vote_on == "outputs":
+        output.say(f"  {UNVOTED}")
     _tell_shards(job, got)
     output.say(f"  directory hash {got.hash}")
     output.say(f"  receipt        {got.receipt} (holds)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -32,12 +32,18 @@ class Whose:
 
 
 @flat
-def hash_folder(folder: Folder, form: Form) -> Exit:
+def hash_folder(
+    folder: Folder,
+    vote_on: Annotated[
+        Literal["all", "outputs"], typer.Option(help="As the job says: all, or all but stdout and stderr.")
+    ] = "all",
+    form: Form = Form(),  # noqa: B008  (a value, frozen)
+) -> Exit:
     """The h1: hash of a folder: what nodes propose and vote on."""
     from node.verifier.dirhash import h1_of
 
     _check_folder(folder)
-    found = h1_of(folder)
+    found = h1_of(folder, vote_on)
     if form.as_json:
         output.json_data({"hash": found})
     else:
@@ -105,12 +111,14 @@ def _judged(checked: Checked, form: Form) -> Exit:
     verified = isinstance(checked, Holds)
     if form.as_json:
         told = {"holds": True, "verified": verified, "files": checked.files, "missing": predicate.missing}
-        output.json_data({**told, "receipt": predicate})
+        output.json_data({**told, "vote_on": predicate.spec.vote_on, "receipt": predicate})
     files = "the receipt, without its files, is" if checked.files is None else f"the {checked.files} files are those"
     output.say(f"holds: {files} of job {predicate.job}", "good")
     whose = "the result is" if len(predicate.shards) == 1 else "each result is"
     unchecked = f"not verified: {whose} one node's word (verifier noop)"
     output.say(f"  {_verdict(predicate) if verified else unchecked}")
+    if predicate.spec.vote_on == "outputs":
+        output.say("  not voted on: stdout and stderr; they are the word of the node that handed them over")
     if predicate.missing:
         output.say(
             f"  no result of {len(predicate.missing)} of {len(predicate.shards)} shards: {_some(predicate.missing)}"

@@ -18,6 +18,8 @@ from node.model import NonePublisher, VaultPublisher
 ENDED = frozenset({"completed", "not_verified", "failed", "cancelled"})
 TROUBLED = frozenset({"failed", "not_verified"})
 
+UNVOTED = "stdout and stderr were not voted on: they are the word of the node that handed them over"
+
 _WHY_MAX = 20  # Lines about a job; ``describe`` has more.
 
 _AFTER_FAILURE = {  # What to do.
@@ -134,6 +136,8 @@ def _reason(job: JobView, otherwise: str) -> str:
 
 
 def _why(job: JobView) -> Iterator[str]:
+    if job.tally.completed and job.spec.vote_on == "outputs":
+        yield UNVOTED
     if job.shards == 1:
         for shard in job.details:
             yield from why_of(shard, job.state)

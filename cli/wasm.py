@@ -68,6 +68,10 @@ class Deal:
         ),
     ] = None
     min_bids: Annotated[int, typer.Option(help="How many have to bid before lots are drawn.", rich_help_panel=DEAL)] = 0
+    vote_on: Annotated[
+        Literal["all", "outputs"],
+        typer.Option(help="What has to agree: all, or all but stdout and stderr.", rich_help_panel=DEAL),
+    ] = "all"
     any_node: Annotated[
         bool,
         typer.Option(

@@ -66,6 +66,7 @@ def spec_of(program: Program, deal: Deal, limited: Limits, sha256: str) -> JobSp
         "sharding": sharding_of(program),
         "publisher": publisher_of(program.publisher),
         "verifier": deal.verifier,
+        "vote_on": deal.vote_on,
         "deal": {
             "concurrency": deal.concurrency,
             "confidence": deal.confidence,

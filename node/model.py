@@ -42,7 +42,8 @@ Reason = Annotated[str, msgspec.Meta(max_length=4 * limits.REASON_CHARS_MAX)]
 
 # What every execution leaves beside its outputs; no output may be called so.
 STDOUT, STDERR, EXIT_CODE = "stdout", "stderr", "exitCode"
-RESULT_NAMES = frozenset({STDOUT, STDERR, EXIT_CODE})
+STREAMS = (STDOUT, STDERR)
+RESULT_NAMES = frozenset({*STREAMS, EXIT_CODE})
 
 Verifier = Literal["deterministic", "noop"]
 

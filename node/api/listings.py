@@ -60,9 +60,14 @@ class _Digest(msgspec.Struct, frozen=True):
     sha256: Hex64
 
 
+class _Annotations(msgspec.Struct, frozen=True):
+    voted: bool = True
+
+
 class _Subject(msgspec.Struct, frozen=True):
     name: str
     digest: _Digest
+    annotations: _Annotations = _Annotations()
 
 
 class _Statement(msgspec.Struct, frozen=True):
@@ -84,7 +89,7 @@ def listing_of(receipt: bytes, folder: Path, h1: str) -> Listing:
     except OSError as error:
         raise StorageError("a result file of this job is missing on the node's disk") from error
     files = tuple(
-        FileView(name=subject.name, size=size, sha256=subject.digest.sha256)
+        FileView(name=subject.name, size=size, sha256=subject.digest.sha256, voted=subject.annotations.voted)
         for subject, size in zip(subjects, sizes, strict=True)
     )
     return Listing(ManifestView(hash=h1, files=files), {file.name: file for file in files})

@@ -196,11 +196,15 @@ class EventView(_View, frozen=True, kw_only=True):
 
 
 class FileView(_View, frozen=True, kw_only=True):
-    """One result file; ``name`` is relative to the results folder."""
+    """One result file; ``name`` is relative to the results folder. ``voted``: it counted in the vote.
+
+    One that did not is the word of the node that handed it over.
+    """
 
     name: str
     size: int
     sha256: str
+    voted: bool = True
 
 
 class ManifestView(_View, frozen=True, kw_only=True):

@@ -14,16 +14,18 @@ from pathlib import Path
 from node import limits
 from node.errors import BlobRefused, ExecutionFailed, NoRoom
 from node.messages import Results
-from node.model import DirHash, ExecutionId
+from node.model import DirHash, ExecutionId, VotedOn
 from node.verifier.dirhash import HashedTree
-from node.verifier.manifest import render_sized
+from node.verifier.manifest import render_sized, voted
 
 MANIFEST_INLINE_MAX = limits.FRAME_BYTES_MAX // 4
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One result. ``handed_over`` is what its requester is answered when it has won."""
+    """One result. ``hash`` is of what counts in the vote; ``handed_over`` is what a requester is answered for which
+    it has won.
+    """
 
     hash: DirHash
     disk_bytes: int
@@ -49,18 +51,18 @@ class Kept:
             raise BlobRefused("the manifest cannot be read any more") from error
 
 
-def kept(execution: ExecutionId, tree: HashedTree, beside: Path) -> Kept:
+def kept(execution: ExecutionId, tree: HashedTree, vote_on: VotedOn, beside: Path) -> Kept:
     """What to remember of a tree; ``beside`` is where a long list of its files goes. Blocking.
 
     Raises ExecutionFailed for a list that is longer than any requester takes, NoRoom.
     """
-    manifest = tree.manifest.render()
+    manifest, won = tree.manifest.render(), voted(tree.manifest, vote_on).h1()
     sized = render_sized(tree.manifest, tree.sizes)
     starts = array("Q", accumulate((len(line) + 1 for line in sized.split(b"\n")[:-1]), initial=0))
     starts.pop()  # The end of the last line.
     if len(manifest) <= MANIFEST_INLINE_MAX and len(tree.sizes) <= limits.INLINE_FILES_MAX:
         answer = Results(execution, manifest, tree.sizes, tree.contents)
-        return Kept(tree.manifest.h1(), tree.total_bytes, answer, sized, starts)
+        return Kept(won, tree.total_bytes, answer, sized, starts)
     if len(sized) > limits.MANIFEST_BYTES_MAX:
         raise ExecutionFailed("output", f"the names of its files take {len(sized)} bytes; write fewer, or shorter ones")
     try:
@@ -68,4 +70,4 @@ def kept(execution: ExecutionId, tree: HashedTree, beside: Path) -> Kept:
     except OSError as error:
         raise NoRoom(f"the list of result files cannot be kept: {error.strerror}") from error
     answer = Results(execution, None, None, None)
-    return Kept(tree.manifest.h1(), tree.total_bytes + len(sized), answer, beside, starts)
+    return Kept(won, tree.total_bytes + len(sized), answer, beside, starts)

@@ -249,7 +249,7 @@ def _hashed(bench: Bench, given: Execution, exit_code: int) -> Kept:
     except OSError as error:
         raise NoRoom(f"the exit code cannot be kept: {error.strerror}") from error
     tree = hash_tree(folder, files_max=limits.RESULT_FILES_MAX, bytes_max=given.spec.resources.disk_bytes)
-    return kept(given.execution, tree, bench.list_of(given.execution))
+    return kept(given.execution, tree, given.spec.vote_on, bench.list_of(given.execution))
 
 
 def _sealed(bench: Bench, given: Execution, result: DirHash) -> bytes:

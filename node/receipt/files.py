@@ -14,12 +14,12 @@ from pathlib import Path
 
 from node import limits
 from node.errors import BadResult, ExecutionFailed, StorageError
-from node.model import Sha256
+from node.model import STREAMS, Sha256
 from node.receipt.broken import BrokenError, require
-from node.receipt.layout import COMBINED, PER_SHARD, STREAMS, combined, folder_of, published_at, split
+from node.receipt.layout import COMBINED, PER_SHARD, combined, folder_of, published_at, split, unvoted
 from node.receipt.statement import InTotoStatement, Predicate, subjects_of
 from node.verifier.dirhash import hash_tree
-from node.verifier.manifest import PREFIX, Line, Manifest, manifest_of, parse
+from node.verifier.manifest import PREFIX, Line, Manifest, manifest_of, parse, voted
 
 Manifests = Mapping[int, Manifest]  # by number of the shard; of those of which something is kept
 
@@ -33,9 +33,12 @@ def manifests_of(statement: InTotoStatement) -> Manifests:
         manifests, whole = parted(((item.name, item.digest.sha256) for item in statement.subject), shards)
     except BadResult as error:
         raise BrokenError(f"{_OUT_OF_ORDER}: {error}") from error
-    require(subjects_of(whole) == statement.subject, _OUT_OF_ORDER)
+    vote_on = predicate.spec.vote_on
+    subjects = subjects_of(whole, unvoted(shards, manifests, vote_on))
+    require([item.name for item in subjects] == [item.name for item in statement.subject], _OUT_OF_ORDER)
+    require(subjects == statement.subject, "the subjects do not say which of them were voted on")
     for shard in predicate.shards:
-        h1 = manifests[shard.shard].h1() if shard.shard in manifests else None
+        h1 = voted(manifests[shard.shard], vote_on).h1() if shard.shard in manifests else None
         where = f" of shard {shard.shard}" if shards > 1 else ""
         require(h1 == shard.manifest, f"the result files{where} that the receipt names are not those that won")
     require(whole.h1() == predicate.manifest, "the manifest is not that of the result files")

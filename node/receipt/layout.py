@@ -15,11 +15,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from node.model import EXIT_CODE, STDERR, STDOUT
+from node.model import EXIT_CODE, STREAMS, VotedOn
 from node.verifier.manifest import PREFIX, Line, Manifest
 
 PER_SHARD, COMBINED = "per_shard", "combined_results"
-STREAMS = (STDOUT, STDERR)
 
 _OF_A_SHARD = re.compile(rf"{PER_SHARD}/(0|[1-9][0-9]{{0,5}})/(.+)\Z", re.DOTALL)
 
@@ -40,6 +39,13 @@ def folder_of(shard: int, shards: int) -> str:
 def published_at(shard: int, execution: str) -> str:
     """Where a shard lies in a job's folder as a publisher leaves it."""
     return f"{shard}/{execution}"
+
+
+def unvoted(shards: int, kept: Iterable[int], on: VotedOn) -> frozenset[str]:
+    """Names of files that did not count in a vote, of the shards that are kept."""
+    if on == "all":
+        return frozenset()
+    return frozenset(folder_of(shard, shards) + stream for shard in kept for stream in STREAMS)
 
 
 def split(names: Iterable[tuple[str, str]], shards: int) -> dict[int, list[Line]]:

@@ -11,7 +11,7 @@ Lives here: the document and how it is made from a job's records. Does not live 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
@@ -21,6 +21,7 @@ import msgspec
 from node import limits
 from node.journal.records import Answer, ExecutionRecord, JobRecord, ShardRecord, VerdictRecord
 from node.model import Draw, Hex32, Hex64, JobSpec, PeerId, PeerName, Plan, Reason
+from node.receipt.layout import unvoted
 from node.spec import paths_sha256
 from node.verifier.manifest import Manifest
 from node.verifier.proposal import H1, SignedProposal
@@ -44,11 +45,18 @@ class Digest(_Part, frozen=True, kw_only=True):
     sha256: Hex64
 
 
+class Annotations(_Part, frozen=True, kw_only=True):
+    """What is said of a file that did not count in the vote: it is the word of the shard's ``source`` alone."""
+
+    voted: Literal[False]
+
+
 class Subject(_Part, frozen=True, kw_only=True):
-    """One result file, by its path in the results folder."""
+    """One result file, by its path in the results folder; without annotations it was voted on."""
 
     name: str
     digest: Digest
+    annotations: Annotations | msgspec.UnsetType = msgspec.UNSET
 
 
 class Rule(_Part, frozen=True, kw_only=True):
@@ -102,7 +110,7 @@ class Shard(_Part, frozen=True, kw_only=True):
     paths_sha256: Hex64 | None  # of the paths that it saw (``spec.paths_sha256``); None: all inputs whole
     executions: tuple[Run, ...]
     verdict: Outcome | None  # None: it did not come to a vote
-    manifest: H1 | None  # of its files; None: nothing is kept
+    manifest: H1 | None  # of its files that count in the vote; None: nothing is kept
     source: PeerName | None  # who handed them over, or published them
     location: Annotated[str, msgspec.Meta(max_length=limits.LOCATION_CHARS_MAX)]  # a URI; "": not published
     reason: Reason  # why nothing is kept
@@ -157,7 +165,7 @@ def stated(requester: PeerId, facts: Facts) -> InTotoStatement:
     assert record.draw is not None
     assert any(shard.results is not None for shard in facts.shards), "a receipt is about results"
     return InTotoStatement(
-        subject=subjects_of(facts.manifest),
+        subject=subjects_of(facts.manifest, unvoted(record.shards, _kept(facts), record.spec.vote_on)),
         predicate=Predicate(
             job=record.job,
             requester=requester,
@@ -181,9 +189,21 @@ def rule_of(spec: JobSpec) -> Rule:
     return Rule(verifier=spec.verifier, concurrency=deal.concurrency, confidence=resolved(deal), min_bids=deal.min_bids)
 
 
-def subjects_of(manifest: Manifest) -> tuple[Subject, ...]:
-    """One subject for each line, without the prefix, in the order of the manifest."""
-    return tuple(Subject(name=line.path, digest=Digest(sha256=line.sha256)) for line in manifest.lines)
+def subjects_of(manifest: Manifest, voteless: Collection[str]) -> tuple[Subject, ...]:
+    """One subject for each line, without the prefix, in the order of the manifest; ``voteless`` did not count."""
+    note = Annotations(voted=False)
+    return tuple(
+        Subject(
+            name=line.path,
+            digest=Digest(sha256=line.sha256),
+            annotations=note if line.path in voteless else msgspec.UNSET,
+        )
+        for line in manifest.lines
+    )
+
+
+def _kept(facts: Facts) -> tuple[int, ...]:
+    return tuple(shard.shard for shard in facts.shards if shard.results is not None)
 
 
 def _time(seconds: float) -> str:

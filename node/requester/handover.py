@@ -34,7 +34,7 @@ from node.transport.base import Transport
 from node.transport.resume import resumed
 from node.vault.results import Intake
 from node.vault.results import Results as ResultsVault
-from node.verifier.manifest import Manifest, check_sizes, parse, parse_sized
+from node.verifier.manifest import UNVOTED, Manifest, check_sizes, parse, parse_sized, voted
 
 _LONG_MAX = 4  # Manifests too long for a frame, in memory at once; further winners wait within their time.
 _SHORT_BYTES = 16 * limits.KiB  # A longer manifest is parsed by a thread.
@@ -156,13 +156,12 @@ class HandOvers:
             take = partial(_manifest, answer.manifest, answer.sizes or (), order, incoming.record)
         is_short = answer.manifest is not None and len(answer.manifest) <= _SHORT_BYTES
         manifest, sizes = take() if is_short else await self._ambient.offload(take)
-        if sizes[: incoming.whole] != incoming.sizes[: incoming.whole]:
-            raise BadResult("its sizes are not those of the files that won")
         if incoming.manifest is None:
             weigh = partial(weighed, manifest, incoming.part)
             incoming.collected.make_room(incoming.shard, weigh() if is_short else await self._ambient.offload(weigh))
-            if answer.files is None and incoming.collected.intake is not None:
-                await self._ambient.offload(incoming.intake.need_room, sum(sizes))
+        incoming.go_on_with(manifest, sizes)
+        if sizes != incoming.sizes and answer.files is None and incoming.collected.intake is not None:
+            await self._ambient.offload(incoming.intake.need_room, sum(sizes))
         incoming.manifest, incoming.sizes = manifest, sizes
 
     async def _blob(self, order: Fetch) -> bytes:
@@ -213,8 +212,11 @@ class HandOvers:
 
 def check_manifest(manifest: Manifest, sizes: tuple[int, ...], *, won: DirHash, record: JobRecord) -> None:
     """Whether this is the list that won, of a shape that this job can have. Raises BadResult."""
-    if manifest.h1() != won:
+    vote_on = record.spec.vote_on
+    if voted(manifest, vote_on).h1() != won:
         raise BadResult("its manifest is not the one that won")
+    if vote_on == "outputs" and not UNVOTED.issubset(line.name for line in manifest.lines):
+        raise BadResult("it has no stdout or no stderr, where every run leaves both")
     if not manifest.lines:  # A receipt could not name it.
         raise BadResult("it has no file, where every run leaves some")
     check_sizes(manifest, sizes, bytes_max=record.spec.resources.disk_bytes)

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from node import limits
-from node.errors import NoRoom
+from node.errors import BadResult, NoRoom
 from node.journal.records import JobRecord
 from node.model import PeerId
 from node.receipt.files import whole_manifest
@@ -110,6 +110,20 @@ class Incoming:
     def name(self, line: Line) -> str:
         """A file's name in the vault."""
         return self.part + line.path
+
+    def go_on_with(self, manifest: Manifest, sizes: tuple[int, ...]) -> None:
+        """Another winner's list of the same names. Raises BadResult when it tells other sizes of files that are here.
+
+        Streams that were not voted on may be others there: from the first such file on, all are fetched again.
+        """
+        before = () if self.manifest is None else self.manifest.lines[: self.whole]
+        pairs = zip(before, manifest.lines, strict=False)
+        same = next((index for index, (here, there) in enumerate(pairs) if here != there), len(before))
+        if sizes[:same] != self.sizes[:same]:
+            raise BadResult("its sizes are not those of the files that won")
+        if same < self.whole:
+            self.whole = same
+            self.restart_file()
 
     def next_file(self) -> None:
         """The current file is whole."""

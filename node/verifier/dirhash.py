@@ -19,8 +19,8 @@ from pathlib import Path
 
 from node import limits
 from node.errors import ExecutionFailed, StorageError
-from node.model import DirHash, Sha256
-from node.verifier.manifest import PREFIX, Line, Manifest, manifest_of, name_problem
+from node.model import DirHash, Sha256, VotedOn
+from node.verifier.manifest import PREFIX, Line, Manifest, manifest_of, name_problem, voted
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -61,9 +61,9 @@ def hash_tree(root: Path, *, files_max: int, bytes_max: int) -> HashedTree:
     return walk.end()
 
 
-def h1_of(path: Path) -> DirHash:
+def h1_of(path: Path, vote_on: VotedOn = "all") -> DirHash:
     """The hash of any folder, as if it were a result. Raises as ``hash_tree`` does."""
-    return hash_tree(path, files_max=limits.RESULT_FILES_MAX, bytes_max=2**62).manifest.h1()
+    return voted(hash_tree(path, files_max=limits.RESULT_FILES_MAX, bytes_max=2**62).manifest, vote_on).h1()
 
 
 class _Walk:

@@ -5,6 +5,8 @@ whoever has the text that won can check every file against its own line. Lines a
 ``sort.Strings`` does; for names that are valid Unicode this is Python's own order of strings, and all are: a name that
 is not valid UTF-8 is refused, here and where a local tree is hashed. Folders, modes and times do not count.
 
+A job may leave stdout and stderr out of its vote: then the hash is that of the other lines (``voted``).
+
 Lives here: the text, its hash, which names are harmless. Does not live here: reading files (``node.verifier.dirhash``).
 """
 
@@ -22,9 +24,10 @@ import msgspec
 
 from node import limits
 from node.errors import BadResult
-from node.model import DirHash, Sha256
+from node.model import STREAMS, DirHash, Sha256, VotedOn
 
 PREFIX = "results"
+UNVOTED = frozenset(f"{PREFIX}/{stream}" for stream in STREAMS)  # where a job has only its outputs voted on
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _SIZE = re.compile(r"(?:0|[1-9][0-9]{0,18})\Z")
@@ -63,6 +66,13 @@ class Manifest:
 def manifest_of(lines: Iterable[Line]) -> Manifest:
     """Lines in any order, names already checked with ``name_problem``."""
     return Manifest(tuple(sorted(lines, key=attrgetter("name"))))
+
+
+def voted(manifest: Manifest, on: VotedOn) -> Manifest:
+    """What of a result of one shard counts in its vote, and its proposals hash."""
+    if on == "all":
+        return manifest
+    return Manifest(tuple(line for line in manifest.lines if line.name not in UNVOTED))
 
 
 def name_problem(name: str) -> str | None:

@@ -33,7 +33,7 @@ from node.receipt.statement import Facts, InTotoStatement
 from node.verifier.base import Verifier
 from node.verifier.deterministic import Deterministic
 from node.verifier.draw import chosen, lots
-from node.verifier.manifest import Line, Manifest, manifest_of
+from node.verifier.manifest import Line, Manifest, manifest_of, voted
 from node.verifier.noop import Noop
 from node.verifier.proposal import DOMAIN, SignedProposal, Statement, canonical
 from node.verifier.vote import NotVerified, Verified
@@ -67,15 +67,15 @@ def planted(folder: Path, files: Mapping[str, bytes] = FILES) -> Path:
     return folder
 
 
-def spec_of(verifier: str = "deterministic", deal: Deal | None = None) -> JobSpec:
+def spec_of(verifier: str = "deterministic", deal: Deal | None = None, vote_on: str = "all") -> JobSpec:
     deal = deal or Deal(concurrency=5, confidence=4, min_bids=5)
-    return spec.completed(JobSpec(engine=WasmEngine(module="ab" * 32), verifier=verifier, deal=deal))
+    return spec.completed(JobSpec(engine=WasmEngine(module="ab" * 32), verifier=verifier, vote_on=vote_on, deal=deal))
 
 
-def sharded(shards: int, deal: Deal | None = None) -> JobSpec:
+def sharded(shards: int, deal: Deal | None = None, vote_on: str = "all") -> JobSpec:
     """A spec whose plan has so many shards (``plan_of``)."""
     job = msgspec.structs.replace(
-        spec_of(deal=deal or Deal(concurrency=3, confidence=2)),
+        spec_of(deal=deal or Deal(concurrency=3, confidence=2), vote_on=vote_on),
         inputs=(CidInput(cid="apples", path="/inputs"),),
         sharding=Sharding(glob_pattern="/*", batch_size=2),
     )
@@ -107,9 +107,14 @@ def finished(job: JobSpec, votes: tuple[str, ...], files: Mapping[str, bytes] = 
     return told(job, None, [votes], [files])
 
 
-def many(votes: Sequence[tuple[str, ...]], files: Sequence[Mapping[str, bytes]], deal: Deal | None = None) -> Facts:
+def many(
+    votes: Sequence[tuple[str, ...]],
+    files: Sequence[Mapping[str, bytes]],
+    deal: Deal | None = None,
+    vote_on: str = "all",
+) -> Facts:
     """The same of several shards; one with no votes did not begin."""
-    return told(sharded(len(votes), deal), plan_of(len(votes)), votes, files)
+    return told(sharded(len(votes), deal, vote_on), plan_of(len(votes)), votes, files)
 
 
 def told(
@@ -150,7 +155,7 @@ def told(
 def _shard(
     job: JobSpec, number: int, nodes: Sequence[PeerId], votes: tuple[str, ...], manifest: Manifest
 ) -> ShardRecord:
-    hashes = {"right": manifest.h1(), "wrong": WRONG, "unreadable": DirHash("")}
+    hashes = {"right": voted(manifest, job.vote_on).h1(), "wrong": WRONG, "unreadable": DirHash("")}
     runs = tuple(
         _run(number, index, PeerId(peer), vote, hashes)
         for index, (peer, vote) in enumerate(zip(nodes, votes, strict=True))

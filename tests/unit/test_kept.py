@@ -25,7 +25,7 @@ def tree(folder, names):
 
 def test_a_short_list_is_handed_over_with_the_files(tmp_path):
     hashed = tree(tmp_path / "r", ["stdout", "outputs/a b", "outputs/ü"])
-    result = kept(EXECUTION, hashed, tmp_path / "list")
+    result = kept(EXECUTION, hashed, "all", tmp_path / "list")
     assert parse(result.handed_over.manifest) == hashed.manifest
     assert (result.handed_over.sizes, result.handed_over.files) == (hashed.sizes, hashed.contents)
     assert [result.name(index) for index in range(3)] == ["outputs/a b", "outputs/ü", "stdout"]
@@ -37,7 +37,7 @@ def test_a_short_list_is_handed_over_with_the_files(tmp_path):
 def test_a_long_list_lies_on_disk_and_counts_as_disk(tmp_path):
     names = [f"outputs/{number:05} ü" for number in range(limits.INLINE_FILES_MAX + 1)]
     hashed = tree(tmp_path / "r", names)
-    result = kept(EXECUTION, hashed, tmp_path / "list")
+    result = kept(EXECUTION, hashed, "all", tmp_path / "list")
     assert result.handed_over.manifest is result.handed_over.files is None
     assert [result.name(index) for index in range(len(names))] == names
     assert parse_sized((tmp_path / "list").read_bytes()) == (hashed.manifest, hashed.sizes)
@@ -49,7 +49,7 @@ def test_a_long_list_lies_on_disk_and_counts_as_disk(tmp_path):
 
 @pytest.mark.parametrize("index", [1, 2**62])
 def test_a_line_that_is_not_there_is_refused(tmp_path, index):
-    result = kept(EXECUTION, tree(tmp_path / "r", ["stdout"]), tmp_path / "list")
+    result = kept(EXECUTION, tree(tmp_path / "r", ["stdout"]), "all", tmp_path / "list")
     with pytest.raises(BlobRefused, match="1 lines"):
         result.name(index)
 
@@ -57,7 +57,7 @@ def test_a_line_that_is_not_there_is_refused(tmp_path, index):
 def test_an_empty_result_has_no_line(tmp_path):
     (tmp_path / "r").mkdir()
     with pytest.raises(BlobRefused, match="0 lines"):
-        kept(EXECUTION, tree(tmp_path / "r", []), tmp_path / "list").name(0)
+        kept(EXECUTION, tree(tmp_path / "r", []), "all", tmp_path / "list").name(0)
 
 
 def test_a_list_that_no_requester_would_take_fails_the_execution_here(tmp_path):
@@ -66,11 +66,11 @@ def test_a_list_that_no_requester_would_take_fails_the_execution_here(tmp_path):
     lines = [Line("0" * 64, "results/" + f"{number:05}/".ljust(200, "a") + "/b" * 350) for number in range(count)]
     huge = HashedTree(manifest_of(lines), (1,) * count, None)
     with pytest.raises(ExecutionFailed) as caught:
-        kept(EXECUTION, huge, tmp_path / "list")
+        kept(EXECUTION, huge, "all", tmp_path / "list")
     assert caught.value.code == "output"
 
 
 def test_a_long_list_that_cannot_be_written_is_no_room(tmp_path):
     hashed = tree(tmp_path / "r", [f"outputs/{number}" for number in range(limits.INLINE_FILES_MAX + 1)])
     with pytest.raises(NoRoom):
-        kept(EXECUTION, hashed, tmp_path / "no/such/folder")
+        kept(EXECUTION, hashed, "all", tmp_path / "no/such/folder")
