@@ -92,6 +92,10 @@ REPLY_S = 20.0  # How long after its run limit an execution may still propose be
 HAND_OVER_S = 900.0  # All winners of a shard together have this long to hand over; then the shard fails.
 HAND_OVERS_PER_JOB = 8  # Shards of a job that are fetched at once; further ones wait.
 HAND_OVERS_MAX = 512  # The same over all jobs.
+COMPARE_S = 10.0  # After a vote that nobody won: which files differ is asked for so long, then it is not known.
+COMPARE_NODE_S = 3.0  # A node that does not tell within this is passed over.
+COMPARED_LIST_BYTES = 4 * MiB  # The same of one whose list of files is longer.
+COMPARISONS_MAX = 256  # Such votes at the same time; of further ones it is not known.
 COMMITS_S = 10.0  # Part of a job's life: what writing its transitions down may take in all.
 REASON_CHARS_MAX = 500  # Longer reasons of peers are cut.
 

@@ -195,6 +195,12 @@ class ManifestWanted(_Message, frozen=True, tag="manifest"):
     execution: Hex32
 
 
+class ListWanted(_Message, frozen=True, tag="list"):
+    """The same of any execution that has proposed, for its requester, which compares what a vote could not settle."""
+
+    execution: Hex32
+
+
 class FileWanted(_Message, frozen=True, tag="file"):
     """File number ``index`` of a winning execution's manifest, from ``offset``."""
 
@@ -203,7 +209,7 @@ class FileWanted(_Message, frozen=True, tag="file"):
     offset: Size
 
 
-BlobRequest = ModuleWanted | InlineWanted | ManifestWanted | FileWanted
+BlobRequest = ModuleWanted | InlineWanted | ManifestWanted | ListWanted | FileWanted
 
 _ENCODER = msgspec.msgpack.Encoder()
 _MESSAGES: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)

@@ -7,7 +7,7 @@ for too long. Nothing of a result leaves this node before its requester has said
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
@@ -26,19 +26,17 @@ from node.compute.admission import (
     refused_for_disk,
     refused_for_room,
 )
+from node.compute.blobs import Wanted, blob_of
 from node.compute.capacity import Ledger, need_of, slots
 from node.compute.publish import published, take_back, take_back_all
 from node.compute.run import Bench, Execution, run
-from node.errors import BlobRefused
 from node.messages import (
     Accept,
     Bid,
     BidRejected,
     Decline,
     Failed,
-    FileWanted,
     HandOver,
-    ManifestWanted,
     NoResults,
     Offer,
     Proposed,
@@ -48,7 +46,6 @@ from node.messages import (
 )
 from node.model import ExecutionId, JobId, PeerId, VaultPublisher
 from node.transport.base import Blob, Transport
-from node.transport.files import file_blob
 from node.verifier.proposal import sealing_key_for
 
 log = logging.getLogger("quorate.compute")
@@ -121,19 +118,9 @@ class Compute:
                     given.is_retracted = retract
                     self._release(given)
 
-    async def blob(self, sender: PeerId, request: ManifestWanted | FileWanted) -> Blob:
-        """A piece of a result that won. Raises BlobRefused."""
-        given = self._of(sender, ExecutionId(request.execution))
-        if given is None or given.state != "won" or given.results is None:
-            raise BlobRefused("no result of yours that has won is here")
-        results = given.results
-        if isinstance(request, FileWanted):
-            name = await self._ambient.offload(results.name, request.index)
-            path = self._bench.folder(given.execution) / name
-            return await file_blob(path, request.offset, self._ambient.offload)
-        if isinstance(results.listed, bytes):
-            return Blob(len(results.listed), _pieces(results.listed))
-        return await file_blob(results.listed, 0, self._ambient.offload)
+    async def blob(self, sender: PeerId, request: Wanted) -> Blob:
+        """What its own requester may read of an execution. Raises BlobRefused."""
+        return await blob_of(self._bench, self._of(sender, ExecutionId(request.execution)), request)
 
     # Offers ------------------------------------------------------------------------------------
 
@@ -343,8 +330,3 @@ def _refused_for_key(requester: PeerId) -> Refusal | None:
     except ValueError as error:
         return Refusal("policy", str(error))
     return None
-
-
-async def _pieces(body: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(body), limits.BLOB_CHUNK_BYTES):
-        yield body[start : start + limits.BLOB_CHUNK_BYTES]

@@ -38,6 +38,7 @@ EventKind = Literal[
     "proposed",
     "execution_failed",
     "verdict",
+    "compared",
     "liar",
     "kept",
     "shard_failed",

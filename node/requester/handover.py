@@ -32,6 +32,7 @@ from node.requester.life import Fetch
 from node.requester.read_back import read_back
 from node.transport.base import Transport
 from node.transport.resume import resumed
+from node.transport.whole import fetched_whole
 from node.vault.results import Intake
 from node.vault.results import Results as ResultsVault
 from node.verifier.manifest import UNVOTED, Manifest, check_sizes, parse, parse_sized, voted
@@ -165,13 +166,8 @@ class HandOvers:
         incoming.manifest, incoming.sizes = manifest, sizes
 
     async def _blob(self, order: Fetch) -> bytes:
-        body = bytearray()
-        async with self._transport.fetch(order.peer, ManifestWanted(order.execution)) as blob:
-            if blob.size > limits.MANIFEST_BYTES_MAX:
-                raise BadResult(f"its manifest has {blob.size} bytes")
-            async for chunk in blob.chunks:
-                body += chunk
-        return bytes(body)  # Of the size that was checked: a transport gives no more.
+        wanted = ManifestWanted(order.execution)
+        return await fetched_whole(self._transport, order.peer, wanted, limits.MANIFEST_BYTES_MAX)
 
     async def _take_inline(self, incoming: Incoming, files: Sequence[bytes]) -> None:
         assert incoming.manifest is not None

@@ -178,6 +178,16 @@ class HandingOver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Comparing:
+    """The vote is over and nobody won: a node of each group is being asked which files it has."""
+
+    shard: int
+    executions: tuple[ExecutionRecord, ...]
+    ballots: Ballots
+    verdict: VerdictRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """Nothing of it will change. ``record.state`` is completed, not_verified, failed or cancelled."""
 
@@ -185,7 +195,7 @@ class Settled:
     ballots: Ballots
 
 
-Shard = Running | HandingOver | Settled
+Shard = Running | HandingOver | Comparing | Settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +265,13 @@ class NotHandedOver:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """In which files the groups differ, in a line; "" where that could not be learned."""
+
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """Its job is over: cancelled, or failed for this reason."""
 
@@ -262,7 +279,18 @@ class Stopped:
 
 
 ShardEvent = (
-    TurnCame | Began | Proposal | RunFailed | Left | RunDeadline | Kept | Lied | NotHandedOver | CannotKeep | Stopped
+    TurnCame
+    | Began
+    | Proposal
+    | RunFailed
+    | Left
+    | RunDeadline
+    | Kept
+    | Lied
+    | NotHandedOver
+    | CannotKeep
+    | Compared
+    | Stopped
 )
 
 # --- effects ------------------------------------------------------------------------------------
@@ -323,6 +351,14 @@ class Fetch:
 
 
 @dataclass(frozen=True, slots=True)
+class Compare:
+    """Ask one node of each of these groups, the largest first, for its list of files, and deliver Compared, soon."""
+
+    shard: int
+    groups: tuple[tuple[ExecutionRecord, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Dismiss:
     """Tell these nodes to stop and to delete; with ``retract`` also what they may have published."""
 
@@ -342,6 +378,8 @@ class Note:
 
 
 JobEffect = DrawLots | Work | Stop | File | Decline | Note
-ShardEffect = Engage | Fetch | Dismiss | Note
+ShardEffect = Engage | Fetch | Compare | Dismiss | Note
 Effect = JobEffect | ShardEffect | GoOn
-Performed = DrawLots | File | Decline | Engage | Fetch | Dismiss | Note | GoOn  # by the role; the steps do the rest
+Performed = (
+    DrawLots | File | Decline | Engage | Fetch | Compare | Dismiss | Note | GoOn
+)  # by the role; the steps do the rest

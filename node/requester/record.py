@@ -11,6 +11,7 @@ from node.journal.records import ExecutionRecord, JobRecord, JobState, ShardReco
 from node.model import JobSpec
 from node.requester.life import (
     Bidding,
+    Comparing,
     Ended,
     Filing,
     HandingOver,
@@ -25,7 +26,7 @@ from node.requester.life import (
 
 TOLD_SHARDS_MAX = 32  # Of a job with more, the history tells verdicts and failures alone.
 
-_ALWAYS_TOLD = frozenset({"verdict", "liar", "shard_failed"})
+_ALWAYS_TOLD = frozenset({"verdict", "compared", "liar", "shard_failed"})
 
 
 def record_of(base: JobRecord, state: State, at: float) -> JobRecord:
@@ -53,6 +54,8 @@ def shard_record(state: Shard) -> ShardRecord:
     match state:
         case Running():
             return ShardRecord(shard=state.shard, state="running", executions=state.executions)
+        case Comparing():
+            return ShardRecord(shard=state.shard, state="running", executions=state.executions, verdict=state.verdict)
         case HandingOver():
             return ShardRecord(
                 shard=state.shard, state="handing_over", executions=state.executions, verdict=state.verdict
@@ -80,12 +83,12 @@ def executions_of(state: Shard) -> tuple[ExecutionRecord, ...]:
 
 def moved_between(before: Shard, after: Shard) -> Moved | None:
     """What its job hears of a shard's step; nothing when it stays in its state."""
-    if type(before) is type(after):
+    if type(before) is type(after) or isinstance(after, Comparing):
         return None
     shown = shard_record(after)
     failure, verdict = shown.failure, shown.verdict
     reason = failure.reason if failure else verdict.reason if verdict and shown.state == "not_verified" else ""
-    was: ShardState = "running" if isinstance(before, Running) else "handing_over"
+    was: ShardState = "running" if isinstance(before, Running | Comparing) else "handing_over"
     return Moved(shard=shown.shard, before=was, after=shown.state, reason=reason, failure=failure)
 
 

@@ -37,6 +37,7 @@ from node.messages import (
 from node.messages import Decline as Declined
 from node.model import ExecutionId, JobId, PeerId, Sha256, module_of
 from node.publisher.base import Publishers
+from node.requester.comparing import Comparisons
 from node.requester.cut_off import end_cut_off
 from node.requester.delivery import Deliveries
 from node.requester.handover import HandOvers
@@ -45,6 +46,7 @@ from node.requester.inlines import inline_blob
 from node.requester.life import (
     Bidding,
     BidWindowClosed,
+    Compare,
     Decline,
     Dismiss,
     DrawLots,
@@ -101,6 +103,7 @@ class Requester:
         self._hand_overs = HandOvers(transport, keeping.results, keeping.publishers, ambient)
         self._steps = Steps(keeping.journal, verifiers, ambient, self._perform, self._ended)
         self._deliveries = Deliveries(identity, self._hand_overs, ambient, self._steps)
+        self._comparisons = Comparisons(transport, ambient, self._steps)
         self._alarms = Alarms()
         self.live: dict[JobId, LiveJob] = {}
 
@@ -110,6 +113,7 @@ class Requester:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._alarms.run)
             nursery.start_soon(self._deliveries.run)
+            nursery.start_soon(self._comparisons.run)
             task_status.started()
 
     # What the network says ---------------------------------------------------------------------
@@ -222,6 +226,8 @@ class Requester:
                 self._engage(live, run)
             case Fetch():
                 self._deliveries.order(live, effect)
+            case Compare():
+                self._comparisons.order(live, effect)
             case File():
                 self._deliveries.file(live)
             case Dismiss(executions, retract):

@@ -1,6 +1,7 @@
 """Life of one shard, as a pure state machine that knows of no other.
 
     Running --last execution ended, vote won--> HandingOver --kept--> Settled
+       |    --groups, and none of them won----> Comparing --compared, or too late--> Settled
        |                                             |
        +------ no verdict, stopped ------------------+--> Settled
 
@@ -25,6 +26,9 @@ from node.requester.ends import failure_of_all, judged, stopped, verdict_record,
 from node.requester.life import (
     Began,
     CannotKeep,
+    Compare,
+    Compared,
+    Comparing,
     Dismiss,
     Engage,
     Fetch,
@@ -50,6 +54,11 @@ from node.verifier.vote import NotVerified, Unchecked, Verified
 
 Judge = Callable[[Mapping[PeerId, DirHash]], Verdict]
 Step = tuple[Shard, tuple[ShardEffect, ...]]
+_Open = Running | HandingOver | Comparing
+
+GROUPS_COMPARED = 4  # The largest, after a vote that nobody won.
+
+_NOT_COMPARED = "in which files the groups differ is not known: too few of their nodes told in time"
 
 
 def begun(shard: int, peers: Sequence[PeerId], ids: Sequence[ExecutionId]) -> Running:
@@ -75,6 +84,8 @@ def step_shard(state: Shard, event: ShardEvent, judge: Judge) -> Step:
             return _running(state, event, judge)
         case HandingOver():
             return _handing_over(state, event)
+        case Comparing():
+            return _comparing(state, event)
         case Settled():
             return state, ()
 
@@ -174,10 +185,33 @@ def _counted(state: Running, note: Note, judge: Judge) -> Step:
     notes = (note, Note("verdict", text=verdict_text(record), shard=state.shard))
     match verdict:
         case NotVerified():
-            settled, effects = _settled(after, verdict=record)
+            settled, effects = _compare(after, record)
             return settled, (*notes, *effects)
         case Verified() | Unchecked():
             return _win(after, record, notes)
+
+
+def _compare(state: Running, verdict: VerdictRecord) -> Step:
+    """The groups are asked what they differ in, where there are several that can be."""
+    hashes = [group.hash for group in verdict.groups if group.hash][:GROUPS_COMPARED]
+    if len(hashes) < 2:
+        return _settled(state, verdict=verdict)
+    groups = tuple(tuple(run for run in state.executions if run.hash == value) for value in hashes)
+    after = Comparing(shard=state.shard, executions=state.executions, ballots=state.ballots, verdict=verdict)
+    return after, (Compare(state.shard, groups),)
+
+
+def _comparing(state: Comparing, event: ShardEvent) -> Step:
+    match event:
+        case Compared(text):
+            reason = f"{state.verdict.reason}; {text}" if text else state.verdict.reason
+            note = Note("compared", text=text or _NOT_COMPARED, shard=state.shard)
+            settled, effects = _settled(state, verdict=msgspec.structs.replace(state.verdict, reason=reason))
+            return settled, (note, *effects)
+        case Stopped(failure):
+            return _stopped(state, failure)
+        case _:
+            return state, ()
 
 
 def _win(state: Running, verdict: VerdictRecord, notes: tuple[Note, ...]) -> Step:
@@ -226,14 +260,14 @@ def _next_winner(state: HandingOver, note: Note, why: str) -> Step:
     return settled, (note, *effects)
 
 
-def _stopped(state: Running | HandingOver, failure: Failure | None) -> Step:
+def _stopped(state: _Open, failure: Failure | None) -> Step:
     ended = replace(state, executions=tuple(stopped(run, failure) for run in state.executions))
-    verdict = state.verdict if isinstance(state, HandingOver) else None
+    verdict = None if isinstance(state, Running) else state.verdict
     return _settled(ended, verdict=verdict, failure=failure, told=_told(state), was_stopped=True)
 
 
 def _settled(
-    before: Running | HandingOver,
+    before: _Open,
     *,
     verdict: VerdictRecord | None = None,
     failure: Failure | None = None,
@@ -265,7 +299,7 @@ def _dismissals(
     return Dismiss(kept), Dismiss(tuple(run for run in told if run not in kept), retract=True)
 
 
-def _told(before: Running | HandingOver) -> tuple[ExecutionRecord, ...]:
+def _told(before: _Open) -> tuple[ExecutionRecord, ...]:
     if isinstance(before, HandingOver):  # The losers of a vote were dismissed with the verdict.
         return tuple(run for run in before.executions if run.agreed)
     return tuple(run for run in before.executions if run.state != "waiting")

@@ -40,9 +40,11 @@ class Hostile:
     hands_over: Callable[[str], m.Results | m.NoResults | None]
     chunks: Callable[[m.FileWanted], tuple[int, list[bytes]]] | None = None
     manifest_blob: bytes = b""
+    tells: Callable[[m.BlobRequest], Blob] | None = None  # lists of files, before everything else
     proposes: Callable[[m.Accept, PeerId], m.Message] | None = None
     heard: list[m.Message] = field(default_factory=list)
     asked: list[m.BlobRequest] = field(default_factory=list)
+    asked_at: list[float] = field(default_factory=list)  # trio's clock
 
     async def run(self, bootstrap: str, *, task_status=trio.TASK_STATUS_IGNORED) -> None:
         """Join through ``bootstrap`` and serve until cancelled."""
@@ -87,6 +89,9 @@ class Hostile:
     async def blob(self, sender: PeerId, request: m.BlobRequest) -> Blob:
         """See Receiver."""
         self.asked.append(request)
+        self.asked_at.append(trio.current_time())
+        if self.tells is not None and isinstance(request, m.ListWanted):
+            return self.tells(request)
         if isinstance(request, m.ManifestWanted):
             return Blob(len(self.manifest_blob), _each([self.manifest_blob]))
         if self.chunks is None or not isinstance(request, m.FileWanted):

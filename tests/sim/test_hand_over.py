@@ -13,7 +13,7 @@ from doubles.hostile import manifest_for
 from node import limits
 from node import messages as m
 from node.ambient import Ambient, inline
-from node.errors import BadResult, BlobRefused, NoRoom, PeerGone
+from node.errors import BadResult, BlobRefused, MalformedMessage, NoRoom, PeerGone
 from node.publisher.base import Publishers
 from node.requester.handover import HandOvers
 from node.requester.life import Fetch
@@ -73,7 +73,7 @@ def take(folder, winners, *peers, vault=Results):
         for peer in peers:
             try:
                 outcomes.append(await hand_overs.fetch(incoming, Fetch(peer, EXECUTION, MANIFEST.h1())))
-            except (BadResult, BlobRefused, NoRoom, PeerGone) as error:
+            except (BadResult, BlobRefused, MalformedMessage, NoRoom, PeerGone) as error:
                 outcomes.append(error)
         assert hand_overs._waiting == {}
         await hand_overs.abandon(collected)
@@ -142,7 +142,7 @@ def test_an_announced_manifest_over_the_limit_is_not_read(tmp_path):
 
     huge = Blob(limits.MANIFEST_BYTES_MAX + 1, never())
     (lied,) = take(tmp_path, Winners({"a": m.Results(EXECUTION, None, None, None)}, lambda *_: huge), "a")
-    assert isinstance(lied, BadResult)
+    assert isinstance(lied, MalformedMessage)
 
 
 def test_results_for_which_there_is_no_room_are_not_begun(tmp_path):

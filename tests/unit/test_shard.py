@@ -12,6 +12,9 @@ from node.journal.records import Failure
 from node.requester.life import (
     Began,
     CannotKeep,
+    Compare,
+    Compared,
+    Comparing,
     Dismiss,
     Engage,
     Fetch,
@@ -29,6 +32,7 @@ from node.requester.life import (
     Stopped,
     TurnCame,
 )
+from node.requester.record import shard_record
 
 
 def decided(letters="xxx"):
@@ -98,11 +102,48 @@ def test_the_loser_of_a_vote_is_dismissed_with_the_verdict():
 
 def test_a_draw_is_not_verified_and_everyone_is_dismissed():
     state, nodes = running()
-    state, performed = play([proposal(node, letter) for node, letter in zip(nodes, "xyz", strict=True)], state)
+    votes = [proposal(node, letter) for node, letter in zip(nodes, "xyz", strict=True)]
+    state, performed = play([*votes, Compared()], state)
     assert (state.record.state, state.record.verdict.kind) == ("not_verified", "not_verified")
     assert dismissed(performed) == nodes
     assert not any(run.agreed for run in state.record.executions)
     assert len(state.ballots) == 3
+
+
+def test_after_a_draw_a_node_of_each_group_is_asked_what_they_differ_in():
+    state, nodes = running()
+    state, performed = play([proposal(node, letter) for node, letter in zip(nodes, "xyz", strict=True)], state)
+    assert isinstance(state, Comparing)
+    (asked,) = [effect for effect in performed if isinstance(effect, Compare)]
+    assert sorted(run.peer for group in asked.groups for run in group) == sorted(nodes)
+    assert not dismissed(performed)
+    shown = shard_record(state)
+    assert (shown.state, shown.verdict.kind) == ("running", "not_verified")
+    state, performed = play([proposal(nodes[0], "x"), Left(nodes[1]), Compared("groups differ in: stdout")], state)
+    assert state.record.verdict.reason.endswith("; groups differ in: stdout")
+    assert [effect.text for effect in performed if isinstance(effect, Note)] == ["groups differ in: stdout"]
+    assert dismissed(performed) == nodes
+
+
+@pytest.mark.parametrize("end", ["cancelled", "failed"])
+def test_a_comparison_ends_with_its_job(end):
+    state, nodes = running()
+    failure = None if end == "cancelled" else Failure(code="time", reason="over")
+    votes = [proposal(node, letter) for node, letter in zip(nodes, "xyz", strict=True)]
+    state, performed = play([*votes, Stopped(failure), Compared("late")], state)
+    assert (state.record.state, state.record.failure) == (end, failure)
+    assert "late" not in state.record.verdict.reason
+    assert dismissed(performed) == nodes
+
+
+def test_the_largest_groups_are_asked_and_proposals_that_did_not_open_are_none():
+    the_spec = spec(concurrency=6, confidence=6)
+    state, nodes = running(the_spec)
+    votes = [proposal(node, letter) for node, letter in zip(nodes, ["y", "x", None, "x", "z", "x"], strict=True)]
+    _, performed = play(votes, state, the_spec)
+    (asked,) = [effect for effect in performed if isinstance(effect, Compare)]
+    assert [{run.hash for run in group} for group in asked.groups] == [{HASHES[letter]} for letter in "xyz"]
+    assert [len(group) for group in asked.groups] == [3, 1, 1]
 
 
 def test_the_hash_of_a_proposal_stays_out_of_the_history_until_the_verdict():
@@ -261,6 +302,7 @@ EVENTS = st.one_of(
     st.tuples(NODES, NODES).map(lambda pair: Proposal(pair[0], execution(pair[1]), proposal(pair[0], "x").signed)),
     st.builds(Lied, NODES, st.just("l")),
     st.builds(NotHandedOver, NODES, st.just("n")),
+    st.just(Compared("groups differ in: stdout")),
     st.sampled_from([CannotKeep("full"), Stopped(), Stopped(Failure(code="time", reason="over"))]),
     NODES.map(lambda node: Kept(kept(node))),
 )

@@ -1,0 +1,44 @@
+"""What a requester may read of its executions: the list of files once one has proposed, the files once it has won.
+
+Does not live here: whose executions they are (``node.compute.role``), what modules and inline files are asked of
+requesters (``node.requester.role``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from node import limits
+from node.compute.kept import Kept
+from node.compute.run import Bench, Execution
+from node.errors import BlobRefused
+from node.messages import FileWanted, ListWanted, ManifestWanted
+from node.transport.base import Blob
+from node.transport.files import file_blob
+
+Wanted = ListWanted | ManifestWanted | FileWanted
+
+
+async def blob_of(bench: Bench, given: Execution | None, request: Wanted) -> Blob:
+    """The answer to who ordered ``given``. Raises BlobRefused."""
+    if isinstance(request, ListWanted):
+        if given is None or given.results is None:
+            raise BlobRefused("no execution of yours that has proposed is here")
+        return await _list_blob(bench, given.results)
+    if given is None or given.state != "won" or given.results is None:
+        raise BlobRefused("no result of yours that has won is here")
+    if isinstance(request, ManifestWanted):
+        return await _list_blob(bench, given.results)
+    name = await bench.ambient.offload(given.results.name, request.index)
+    return await file_blob(bench.folder(given.execution) / name, request.offset, bench.ambient.offload)
+
+
+async def _list_blob(bench: Bench, results: Kept) -> Blob:
+    if isinstance(results.listed, bytes):
+        return Blob(len(results.listed), _pieces(results.listed))
+    return await file_blob(results.listed, 0, bench.ambient.offload)
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), limits.BLOB_CHUNK_BYTES):
+        yield body[start : start + limits.BLOB_CHUNK_BYTES]
