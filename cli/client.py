@@ -31,6 +31,7 @@ from node.api.views import (
     EventView,
     JobList,
     JobView,
+    LogView,
     ManifestView,
     ModuleView,
     NodeView,
@@ -187,6 +188,18 @@ class Client:
         with self._answer("GET", f"/v1/jobs/{_part(job)}/events", headers=headers, timeout=timeout) as response:
             for payload in payloads(self._pieces(response)):
                 yield None if payload is None else _decoded(EventView, payload)
+
+    def logs(self, job: str, query: str, after: str) -> Iterator[LogView | None]:
+        """Output of a job, over one connection; None when only time has passed. ``after``: the id of an event, or "".
+
+        Ends when the node ends the stream.
+        """
+        headers = {"accept": "text/event-stream", **({"last-event-id": after} if after else {})}
+        timeout = httpx.Timeout(EVENT_READ_S, connect=CONNECT_S)
+        path = f"/v1/jobs/{_part(job)}/logs?{query}"
+        with self._answer("GET", path, headers=headers, timeout=timeout) as response:
+            for payload in payloads(self._pieces(response)):
+                yield None if payload is None else _decoded(LogView, payload)
 
     # One request ---------------------------------------------------------------------------------
 

@@ -189,6 +189,39 @@ def wait(
     return concluded(view)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whose:
+    """Whose output is shown, and for how long."""
+
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow", "-f", help="Go on until the job has ended; the exit code says how it did, as of wait."
+        ),
+    ] = False
+    execution: Annotated[
+        str, typer.Option(metavar="ID", help="Of which execution, by the beginning of its id; by default any.")
+    ] = ""
+    shard: Annotated[int, typer.Option(min=0, help="Of which shard.")] = 0
+
+
+@app.command()
+@flat
+def logs(job: JobId, node: Node, whose: Whose) -> Exit:
+    """What a run writes, while it does: its stdout to standard output, its stderr to standard error.
+
+    While the vote over a shard is open the output of one execution is shown and of no other: of the first that started,
+    or of the one that was asked for before any was shown. It is its node's word. Afterwards it is what is kept.
+    """
+    from cli.client import Client
+    from cli.logs import show_logs
+
+    with Client(node.api) as client:
+        view = client.job(job)
+        show_logs(client, view.id, whose)
+        return concluded(awaited(client, client.job(view.id), None, quiet=True)) if whose.follow else Exit.DONE
+
+
 def _row(job: JobSummary) -> tuple[str, ...]:
     """For people an id that can be typed and the time to the second; for programs both whole."""
     is_shown = output.redraws(sys.stdout)

@@ -29,7 +29,7 @@ QUORATE_KEY the file with your key."""
 COMMANDS = (
     ("serve", "cli.serve:serve", "Run a node."),
     ("wasm", "cli.wasm:app", "Submit WebAssembly jobs."),
-    ("job", "cli.job:app", "Your jobs: list, describe, get, cancel, wait."),
+    ("job", "cli.job:app", "Your jobs: list, describe, logs, get, cancel, wait."),
     ("verify", "cli.local:verify", "Check a receipt and its results, offline."),
     ("hash", "cli.local:hash_folder", "The h1: hash of a folder, as nodes vote on it."),
     ("id", "cli.local:identity", "The peer id of this machine's node, or your client id."),

@@ -99,6 +99,16 @@ COMPARISONS_MAX = 256  # Such votes at the same time; of further ones it is not 
 COMMITS_S = 10.0  # Part of a job's life: what writing its transitions down may take in all.
 REASON_CHARS_MAX = 500  # Longer reasons of peers are cut.
 
+LOG_PIECE_BYTES = 64 * KiB  # Of each stream of an execution's output, in one answer; a longer one is malformed.
+LOG_ANSWER_BYTES = 2 * LOG_PIECE_BYTES + 1 * KiB  # The same of the whole answer.
+LOG_BYTES_PER_S = 1 * MiB  # Output of a run under way comes to a follower no faster; it is behind then.
+LOG_POLL_S = 0.25  # How often a follower asks for more.
+LOG_RETRY_S = 2.0  # The same when the node did not answer.
+LOG_ASK_S = 5.0  # A node that does not answer within this is asked again.
+LOG_ASKS_PER_PEER = 2  # Such requests at once to one node; further followers wait, within that time.
+LOG_FOLLOWERS_PER_JOB = 4  # Further ones are refused (429).
+LOG_STREAMS_PER_CLIENT = 16  # The same over all jobs of a client.
+
 # --- compute ------------------------------------------------------------------------------------
 OFFER_BYTES_PER_REQUESTER = 4 * MiB  # Specs that we bid on; the oldest is forgotten. Also specs that we run: "full".
 OFFERS_CONSIDERED_PER_PEER = 64  # Offers with inputs being looked up; further ones are declined as full.

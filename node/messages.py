@@ -209,14 +209,43 @@ class FileWanted(_Message, frozen=True, tag="file"):
     offset: Size
 
 
-BlobRequest = ModuleWanted | InlineWanted | ManifestWanted | ListWanted | FileWanted
+class LogsWanted(_Message, frozen=True, tag="logs"):
+    """What an execution has written behind these offsets, for its requester. The answer is a ``LogPiece``."""
+
+    execution: Hex32
+    stdout: Size
+    stderr: Size
+
+
+BlobRequest = ModuleWanted | InlineWanted | ManifestWanted | ListWanted | FileWanted | LogsWanted
+
+_LogBytes = Annotated[bytes, msgspec.Meta(max_length=limits.LOG_PIECE_BYTES)]
+
+
+class LogPiece(_Message, frozen=True):
+    """More of each stream; nothing: there is no more, for now."""
+
+    stdout: _LogBytes
+    stderr: _LogBytes
+
+    @property
+    def size(self) -> int:
+        """Bytes of both."""
+        return len(self.stdout) + len(self.stderr)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether more may be there already."""
+        return limits.LOG_PIECE_BYTES in (len(self.stdout), len(self.stderr))
+
 
 _ENCODER = msgspec.msgpack.Encoder()
 _MESSAGES: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+_PIECES: msgspec.msgpack.Decoder[LogPiece] = msgspec.msgpack.Decoder(LogPiece)
 _REQUESTS: msgspec.msgpack.Decoder[BlobRequest] = msgspec.msgpack.Decoder(BlobRequest)
 
 
-def encode(message: Message | BlobRequest) -> bytes:
+def encode(message: Message | BlobRequest | LogPiece) -> bytes:
     """Message to frame body."""
     body = _ENCODER.encode(message)
     assert len(body) <= limits.FRAME_BYTES_MAX, f"{type(message).__name__} of {len(body)} bytes"
@@ -231,6 +260,11 @@ def decode(body: bytes | memoryview) -> Message:
 def decode_request(body: bytes | memoryview) -> BlobRequest:
     """Frame body to blob request, or MalformedMessage; never any other exception."""
     return _decoded(_REQUESTS, body)
+
+
+def decode_log(body: bytes) -> LogPiece:
+    """The answer to ``LogsWanted``, or MalformedMessage; never any other exception."""
+    return _decoded(_PIECES, body)
 
 
 def _decoded(decoder: msgspec.msgpack.Decoder[_T], body: bytes | memoryview) -> _T:

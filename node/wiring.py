@@ -137,7 +137,7 @@ class Node:
         match request:
             case m.ModuleWanted() | m.InlineWanted():
                 return await self.requester.blob(sender, request)
-            case m.ManifestWanted() | m.ListWanted() | m.FileWanted():
+            case m.ManifestWanted() | m.ListWanted() | m.FileWanted() | m.LogsWanted():
                 return await self.compute.blob(sender, request)
             case _:
                 assert_never(request)

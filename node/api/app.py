@@ -9,7 +9,7 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 
 from node import limits
-from node.api import about, events, jobs, joined, modules, results, shards
+from node.api import about, events, jobs, joined, logs, modules, results, shards
 from node.api.auth import Gate
 from node.api.listings import Listings
 from node.api.openapi import openapi_config
@@ -26,6 +26,7 @@ _SIGNED_IN = (
     jobs.cancel,
     jobs.receipt,
     events.follow,
+    logs.follow,
     results.manifest,
     results.forget,
     results.download,
@@ -44,6 +45,9 @@ def make_app(services: Services) -> Litestar:
         listings=Listings(),
         streams=Quota(
             "event streams", per_client=limits.EVENT_STREAMS_PER_CLIENT, overall=limits.HTTP_CONNECTIONS_MAX // 2
+        ),
+        log_streams=Quota(
+            "streams of output", per_client=limits.LOG_STREAMS_PER_CLIENT, overall=limits.HTTP_CONNECTIONS_MAX // 4
         ),
         waits=Quota("requests that wait", per_client=limits.WAITS_PER_CLIENT, overall=limits.HTTP_CONNECTIONS_MAX // 4),
         uploads=Quota("uploads", per_client=limits.UPLOADS_PER_CLIENT, overall=limits.UPLOADS_MAX),

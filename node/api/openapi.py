@@ -27,11 +27,13 @@ _HEADERS = {
     "submitJob": ("Prefer",),
     "getJob": ("Prefer",),
     "followJob": ("Last-Event-ID",),
+    "followLogs": ("Last-Event-ID",),
     "getResult": ("Range", "If-Range", "If-None-Match"),
     "uploadModule": ("Repr-Digest", "Digest"),
 }
 _CONTENT = {
     "followJob": ("text/event-stream", {"type": "string"}),
+    "followLogs": ("text/event-stream", {"type": "string"}),
     "getReceipt": ("application/vnd.dsse.envelope.v1+json", {"type": "object"}),
     "getResult": ("application/octet-stream", {"type": "string", "format": "binary"}),
 }

@@ -50,6 +50,7 @@ class Api:
     gate: Gate
     listings: Listings
     streams: Quota
+    log_streams: Quota
     waits: Quota
     uploads: Quota
 

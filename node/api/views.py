@@ -195,6 +195,24 @@ class EventView(_View, frozen=True, kw_only=True):
     text: str
 
 
+class LogView(_View, frozen=True, kw_only=True):
+    """A piece of an execution's output; the ``data`` of a server-sent event.
+
+    ``kind``: execution (whose output follows; ``text`` says what it is worth), stdout or stderr (``data``, in base64),
+    note or end (``text``, which may be empty at the end). ``stdout`` and ``stderr`` are what the caller has behind it,
+    in bytes.
+    """
+
+    kind: str
+    shard: int
+    execution: str | None
+    peer: str | None
+    stdout: int
+    stderr: int
+    data: bytes
+    text: str
+
+
 class FileView(_View, frozen=True, kw_only=True):
     """One result file; ``name`` is relative to the results folder. ``voted``: it counted in the vote.
 

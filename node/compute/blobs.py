@@ -1,4 +1,5 @@
-"""What a requester may read of its executions: the list of files once one has proposed, the files once it has won.
+"""What a requester may read of its executions: what they write, as they run; the list of files once one has proposed;
+the files once it has won.
 
 Does not live here: whose executions they are (``node.compute.role``), what modules and inline files are asked of
 requesters (``node.requester.role``).
@@ -10,17 +11,23 @@ from collections.abc import AsyncIterator
 
 from node import limits
 from node.compute.kept import Kept
+from node.compute.logs import piece_of
 from node.compute.run import Bench, Execution
 from node.errors import BlobRefused
-from node.messages import FileWanted, ListWanted, ManifestWanted
+from node.messages import FileWanted, ListWanted, LogsWanted, ManifestWanted, encode
 from node.transport.base import Blob
 from node.transport.files import file_blob
 
-Wanted = ListWanted | ManifestWanted | FileWanted
+Wanted = LogsWanted | ListWanted | ManifestWanted | FileWanted
 
 
 async def blob_of(bench: Bench, given: Execution | None, request: Wanted) -> Blob:
     """The answer to who ordered ``given``. Raises BlobRefused."""
+    if isinstance(request, LogsWanted):
+        if given is None:
+            raise BlobRefused("no execution of yours is here")
+        piece = encode(await bench.ambient.offload(piece_of, bench.folder(given.execution), request))
+        return Blob(len(piece), _pieces(piece))
     if isinstance(request, ListWanted):
         if given is None or given.results is None:
             raise BlobRefused("no execution of yours that has proposed is here")

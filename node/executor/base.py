@@ -107,7 +107,8 @@ class Executor(Protocol):
     async def run(self, task: Task, results: Path) -> int:
         """Run to completion and return the exit code, 0 to 255.
 
-        ``results`` is an existing empty folder; afterwards it holds ``stdout``, ``stderr`` and one folder per output,
-        also where the workload wrote nothing. Raises ExecutionFailed (trap, a limit, a module that does not compile) or
-        DriverUnavailable; then what ``results`` holds is undefined, and stdout and stderr are what had come by then.
+        ``results`` is an existing empty folder. ``stdout`` and ``stderr`` grow in it as the workload writes; afterwards
+        it holds both and one folder per output, also where the workload wrote nothing. Raises ExecutionFailed (trap, a
+        limit, a module that does not compile) or DriverUnavailable; then what ``results`` holds is undefined, and
+        stdout and stderr are what had come by then.
         """

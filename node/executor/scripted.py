@@ -24,13 +24,17 @@ _CAPABILITIES = Capabilities(isolates_network=True, deterministic=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Play:
-    """What one run does: takes its time, writes, and ends. ``failure`` is raised in place of an exit code."""
+    """What one run does: takes its time, writes, and ends. ``failure`` is raised in place of an exit code.
+
+    ``early``: what it writes before that, as (seconds from its start, in order; stream; bytes).
+    """
 
     exit_code: int = 0
     stdout: bytes = b""
     stderr: bytes = b""
     files: Mapping[str, bytes] = field(default_factory=dict)  # by path in the results, as in ``outputs/table.csv``
     takes_s: float = 0.0
+    early: tuple[tuple[float, str, bytes], ...] = ()
     failure: ExecutionFailed | DriverUnavailable | None = None
 
 
@@ -88,7 +92,11 @@ class ScriptedExecutor:
         self.running += 1
         try:
             with trio.move_on_after(task.limits.wall_s):
-                await trio.sleep(play.takes_s)
+                began = trio.current_time()
+                for at_s, stream, text in play.early:
+                    await trio.sleep_until(began + at_s)
+                    _append(results / stream, text)
+                await trio.sleep_until(began + play.takes_s)
                 return _finish(play, task, results)
             raise ExecutionFailed("time", f"still running after {task.limits.wall_s:g} s; raise --timeout")
         finally:
@@ -98,7 +106,9 @@ class ScriptedExecutor:
 def _finish(play: Play, task: Task, results: Path) -> int:
     for name, _ in task.outputs:
         (results / name).mkdir()
-    for name, content in {STDOUT: play.stdout, STDERR: play.stderr, **play.files}.items():
+    _append(results / STDOUT, play.stdout)
+    _append(results / STDERR, play.stderr)
+    for name, content in play.files.items():
         path = results / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -108,8 +118,14 @@ def _finish(play: Play, task: Task, results: Path) -> int:
     return play.exit_code
 
 
+def _append(path: Path, content: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(content)
+
+
 def _check(play: Play, limits: RunLimits) -> None:
     size = len(play.stdout) + len(play.stderr) + sum(map(len, play.files.values()))
+    size += sum(len(text) for _, _, text in play.early)
     if size > limits.output_bytes:
         raise ExecutionFailed("output", f"wrote more than {limits.output_bytes} bytes; raise --disk")
     if len(play.files) > limits.output_files:

@@ -20,7 +20,8 @@ from node.journal.records import ExecutionRecord
 from node.messages import ListWanted
 from node.model import VotedOn
 from node.requester.delivery import Feed
-from node.requester.life import Compare, Compared, Comparing
+from node.requester.effects import Compare
+from node.requester.life import Compared, Comparing
 from node.requester.live import LiveJob
 from node.transport.base import Transport
 from node.transport.whole import fetched_whole
@@ -61,13 +62,17 @@ class Comparisons:
         lists: list[Manifest] = []
         vote_on = live.base.spec.vote_on
         with trio.move_on_after(limits.COMPARE_S):
-            async with self._places, trio.open_nursery() as nursery:
+            async with self._places:
                 if isinstance(live.shards[order.shard], Comparing):  # Else its job was stopped meanwhile.
-                    for group in order.groups:
-                        nursery.start_soon(self._ask_group, group, vote_on, lists)
+                    await self._ask_groups(order, vote_on, lists)
         self._open -= 1
         names = differing(lists, vote_on)
         self._to.feed_shard(live, order.shard, Compared(differences_told(names, vote_on) if names else ""))
+
+    async def _ask_groups(self, order: Compare, vote_on: VotedOn, lists: list[Manifest]) -> None:
+        async with trio.open_nursery() as nursery:
+            for group in order.groups:
+                nursery.start_soon(self._ask_group, group, vote_on, lists)
 
     async def _ask_group(self, group: tuple[ExecutionRecord, ...], vote_on: VotedOn, lists: list[Manifest]) -> None:
         for run in group:

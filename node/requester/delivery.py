@@ -20,13 +20,13 @@ from node.identity import Identity
 from node.model import cut
 from node.receipt.sign import make
 from node.receipt.statement import Facts
+from node.requester.effects import Fetch
 from node.requester.handover import HandOvers
 from node.requester.incoming import Incoming
 from node.requester.life import (
     CannotKeep,
     Ended,
     Event,
-    Fetch,
     Filed,
     Filing,
     HandingOver,

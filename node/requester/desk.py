@@ -14,6 +14,7 @@ from node.errors import Conflict, InvalidSpec, NotFound, TooMany
 from node.journal.records import JobEvent, JobRecord, ShardRecord, ShardState, Tally
 from node.model import ClientId, JobId, JobSpec, Plan, Sha256, module_of
 from node.requester.drafting import Draft, Drafting, Pins
+from node.requester.jobs import LogItem, LogsAsked
 from node.requester.life import CancelAsked
 from node.requester.live import LiveJob
 from node.requester.pages import kept_page, live_page
@@ -159,6 +160,21 @@ class JobDesk:
         history = self._kept_history(record.job, after) if live is None else live.history(after)
         async with aclosing(history) as events:
             yield events
+
+    @asynccontextmanager
+    async def logs(self, client: ClientId, name: str, asked: LogsAsked) -> AsyncIterator[AsyncIterator[LogItem]]:
+        """See Jobs."""
+        record = await self.find(client, name)
+        if asked.shard >= record.shards:
+            raise NotFound(f"job {record.job} has no shard {asked.shard}, its shards are 0 to {record.shards - 1}")
+        live = self._live(client, record.job)
+        if live is None:
+            (shard,) = await self.shards(client, record.job, after=asked.shard - 1, limit=1)
+            found = self._requester.logs.of_ended(record, shard, asked)
+        else:
+            found = self._requester.logs.of_live(live, asked)
+        async with found as items:
+            yield items
 
     async def receipt(self, client: ClientId, name: str) -> bytes:
         """See Jobs."""

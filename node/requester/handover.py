@@ -26,9 +26,9 @@ from node.journal.records import JobRecord, ResultsRecord, ShardResults
 from node.messages import FileWanted, HandOver, ManifestWanted, NoResults, Results
 from node.model import RESULT_NAMES, DirHash, ExecutionId, PeerId, VaultPublisher
 from node.publisher.base import Publishers, below
+from node.requester.effects import Fetch
 from node.requester.ends import exit_code_of
 from node.requester.incoming import Collected, Incoming, weighed
-from node.requester.life import Fetch
 from node.requester.read_back import read_back
 from node.transport.base import Transport
 from node.transport.resume import resumed

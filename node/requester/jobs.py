@@ -4,10 +4,49 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from node.journal.records import JobEvent, JobRecord, ShardRecord, ShardState
-from node.model import ClientId, JobSpec, Plan
+from node.model import ClientId, ExecutionId, JobSpec, PeerId, Plan
+
+StreamName = Literal["stdout", "stderr"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a client has of the output of an execution, in bytes."""
+
+    execution: ExecutionId
+    stdout: int = 0
+    stderr: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogsAsked:
+    """Output of which shard; ``execution``: the beginning of an id, "" for any. ``follow``: until the job has ended.
+
+    ``seen``: what the client has from before.
+    """
+
+    shard: int = 0
+    execution: str = ""
+    follow: bool = False
+    seen: Seen | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogItem:
+    """Whose output follows (``text``: what it is worth), bytes of a stream, a note, or the end, perhaps with a word.
+
+    ``seen`` is what the client has behind it.
+    """
+
+    kind: Literal["execution", "stdout", "stderr", "note", "end"]
+    seen: Seen | None = None
+    peer: PeerId | None = None
+    data: bytes = b""
+    text: str = ""
 
 
 class Jobs(Protocol):
@@ -50,6 +89,14 @@ class Jobs(Protocol):
 
     def events(self, client: ClientId, name: str, after: int) -> AbstractAsyncContextManager[AsyncIterator[JobEvent]]:
         """The job's history from ``seq`` > ``after`` on, then live; ends after the event ``ended``."""
+
+    def logs(
+        self, client: ClientId, name: str, asked: LogsAsked
+    ) -> AbstractAsyncContextManager[AsyncIterator[LogItem]]:
+        """The output of an execution, live or as it is kept; ends with an item ``end``. Raises TooMany.
+
+        While the vote over a shard is open it is that of one execution; another one is a Conflict.
+        """
 
     async def receipt(self, client: ClientId, name: str) -> bytes:
         """The signed receipt. Raises NotFound when the job has none (yet)."""

@@ -1,7 +1,8 @@
-"""The states, events and effects of a job and of its shards, between which ``machine`` and ``shard`` lead.
+"""The states and events of a job and of its shards, between which ``machine`` and ``shard`` lead.
 
 States are frozen and carry only what that state has, so votes cannot exist while bidding. A job knows of its shards how
-many are in which state; a shard knows nothing of the others. Does not live here: any decision.
+many are in which state; a shard knows nothing of the others. Does not live here: what is to be done
+(``node.requester.effects``), any decision.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import Literal
 
 from node.journal.records import (
     Answer,
-    EventKind,
     ExecutionRecord,
     Failure,
     ResultsRecord,
@@ -22,7 +22,7 @@ from node.journal.records import (
     Tally,
     VerdictRecord,
 )
-from node.model import DirHash, Draw, ExecutionId, PeerId
+from node.model import Draw, ExecutionId, PeerId
 from node.verifier.proposal import SignedProposal
 
 # --- a job --------------------------------------------------------------------------------------
@@ -159,11 +159,12 @@ Ballots = Mapping[PeerId, SignedProposal]  # of the proposals that opened
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """Nodes drawn; collecting what they propose."""
+    """Nodes drawn; collecting what they propose. ``started``: executions in the order in which they began to run."""
 
     shard: int
     executions: tuple[ExecutionRecord, ...]
     ballots: Ballots = field(default_factory=dict)
+    started: tuple[ExecutionId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,94 +293,3 @@ ShardEvent = (
     | Compared
     | Stopped
 )
-
-# --- effects ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class DrawLots:
-    """Draw among these bidders, some of whom hold the data, and deliver Drawn."""
-
-    bidders: tuple[PeerId, ...]
-    holders: tuple[PeerId, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Begin with the shards (``node.requester.schedule``)."""
-
-
-@dataclass(frozen=True, slots=True)
-class GoOn:
-    """Begin more shards when everybody else had a turn."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Give every shard that has begun and is not settled this event; the job has counted them already."""
-
-    event: Stopped
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """Make what was won whole, sign the receipt, and deliver Filed or CannotKeep."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decline:
-    """Tell a bidder that it is too late, was not chosen, or that the job is over for it."""
-
-    peer: PeerId
-
-
-@dataclass(frozen=True, slots=True)
-class Engage:
-    """Tell this node to run, and arm the deadline of its execution."""
-
-    run: ExecutionRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """Ask a winner to hand over, and deliver Kept, Lied, NotHandedOver or CannotKeep."""
-
-    peer: PeerId
-    execution: ExecutionId
-    hash: DirHash
-    shard: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Compare:
-    """Ask one node of each of these groups, the largest first, for its list of files, and deliver Compared, soon."""
-
-    shard: int
-    groups: tuple[tuple[ExecutionRecord, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Dismiss:
-    """Tell these nodes to stop and to delete; with ``retract`` also what they may have published."""
-
-    executions: tuple[ExecutionRecord, ...]
-    retract: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """One line for the job's history."""
-
-    kind: EventKind
-    peer: PeerId | None = None
-    execution: ExecutionId | None = None
-    text: str = ""
-    shard: int | None = None
-
-
-JobEffect = DrawLots | Work | Stop | File | Decline | Note
-ShardEffect = Engage | Fetch | Compare | Dismiss | Note
-Effect = JobEffect | ShardEffect | GoOn
-Performed = (
-    DrawLots | File | Decline | Engage | Fetch | Compare | Dismiss | Note | GoOn
-)  # by the role; the steps do the rest

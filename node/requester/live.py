@@ -16,8 +16,9 @@ from node import limits
 from node.alarms import Alarm
 from node.journal.records import JobEvent, JobRecord, ShardRecord
 from node.model import ExecutionId, JobId, PeerId, Plan, Sha256
+from node.requester.effects import Fetch, Note, Performed
 from node.requester.incoming import Collected, Incoming
-from node.requester.life import Bidding, Fetch, Note, Performed, Shard, State
+from node.requester.life import Bidding, Shard, State
 from node.requester.schedule import Schedule
 
 
@@ -78,6 +79,7 @@ class LiveJob:
     asked: set[PeerId] = field(default_factory=set)  # who has heard the offer in its present session
     asked_before: dict[PeerId, int] = field(default_factory=dict)  # how often, in all sessions
     told: set[PeerId] = field(default_factory=set)  # bidders who know already that it is over for them
+    logged: dict[int, ExecutionId] = field(default_factory=dict)  # by shard: whose output was shown before its vote
     collected: Collected | None = None
     incoming: dict[int, Incoming] = field(default_factory=dict)  # of the shards that are handing over
     orders: deque[Fetch] = field(default_factory=deque)

@@ -20,6 +20,7 @@ from node import limits
 from node.journal.records import Answer, Failure, Tally
 from node.model import JobSpec
 from node.requester.bids import comparable, is_enough, too_few
+from node.requester.effects import Decline, DrawLots, File, JobEffect, Note, Stop, Work
 from node.requester.ends import all_over, end_of_all, ended_as, moved, totals
 from node.requester.life import (
     Answered,
@@ -27,24 +28,17 @@ from node.requester.life import (
     BidWindowClosed,
     CancelAsked,
     CannotKeep,
-    Decline,
-    DrawLots,
     Drawn,
     Ended,
     Event,
-    File,
     Filed,
     Filing,
     JobDeadline,
-    JobEffect,
     Left,
     Moved,
-    Note,
     State,
-    Stop,
     Stopped,
     Trouble,
-    Work,
     Working,
 )
 

@@ -9,6 +9,7 @@ import msgspec
 from node import limits
 from node.journal.records import ExecutionRecord, JobRecord, JobState, ShardRecord, ShardState, Tally
 from node.model import JobSpec
+from node.requester.effects import Note
 from node.requester.life import (
     Bidding,
     Comparing,
@@ -16,7 +17,6 @@ from node.requester.life import (
     Filing,
     HandingOver,
     Moved,
-    Note,
     Running,
     Settled,
     Shard,

@@ -40,31 +40,15 @@ from node.publisher.base import Publishers
 from node.requester.comparing import Comparisons
 from node.requester.cut_off import end_cut_off
 from node.requester.delivery import Deliveries
+from node.requester.effects import Compare, Decline, Dismiss, DrawLots, Engage, Fetch, File, GoOn, Note, Performed
 from node.requester.handover import HandOvers
 from node.requester.hearing import Inbound, answer_of, event_of
 from node.requester.inlines import inline_blob
-from node.requester.life import (
-    Bidding,
-    BidWindowClosed,
-    Compare,
-    Decline,
-    Dismiss,
-    DrawLots,
-    Drawn,
-    Engage,
-    Event,
-    Fetch,
-    File,
-    GoOn,
-    JobDeadline,
-    Note,
-    Performed,
-    RunDeadline,
-    Working,
-)
+from node.requester.life import Bidding, BidWindowClosed, Drawn, Event, JobDeadline, RunDeadline, Working
 from node.requester.live import LiveJob
 from node.requester.shard import expects
 from node.requester.steps import Steps
+from node.requester.tailing import Logs
 from node.transport.base import Blob, Transport
 from node.transport.files import file_blob
 from node.vault.modules import Modules
@@ -104,6 +88,7 @@ class Requester:
         self._steps = Steps(keeping.journal, verifiers, ambient, self._perform, self._ended)
         self._deliveries = Deliveries(identity, self._hand_overs, ambient, self._steps)
         self._comparisons = Comparisons(transport, ambient, self._steps)
+        self.logs = Logs(transport, keeping.results, ambient)
         self._alarms = Alarms()
         self.live: dict[JobId, LiveJob] = {}
 

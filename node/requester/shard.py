@@ -22,21 +22,17 @@ import msgspec
 
 from node.journal.records import ExecutionRecord, Failure, ShardRecord, ShardResults, VerdictRecord
 from node.model import Deal, DirHash, ExecutionId, PeerId
+from node.requester.effects import Compare, Dismiss, Engage, Fetch, Note, ShardEffect
 from node.requester.ends import failure_of_all, judged, stopped, verdict_record, verdict_text
 from node.requester.life import (
     Began,
     CannotKeep,
-    Compare,
     Compared,
     Comparing,
-    Dismiss,
-    Engage,
-    Fetch,
     HandingOver,
     Kept,
     Left,
     Lied,
-    Note,
     NotHandedOver,
     Proposal,
     RunDeadline,
@@ -44,7 +40,6 @@ from node.requester.life import (
     Running,
     Settled,
     Shard,
-    ShardEffect,
     ShardEvent,
     Stopped,
     TurnCame,
@@ -151,7 +146,8 @@ def _began(state: Running, peer: PeerId, execution: ExecutionId, sources: tuple[
     if run is None or run.state == "running":
         return state, ()
     note = Note("started", peer, execution, shard=state.shard)
-    return _with(state, msgspec.structs.replace(run, state="running", sources=sources)), (note,)
+    after = _with(state, msgspec.structs.replace(run, state="running", sources=sources))
+    return replace(after, started=(*state.started, execution)), (note,)
 
 
 def _proposed(state: Running, event: Proposal, judge: Judge) -> Step:
@@ -289,11 +285,9 @@ def _settled(
     return Settled(record=record, ballots=before.ballots), _dismissals(before, dismissed, results)
 
 
-def _dismissals(
-    before: Running | HandingOver, told: tuple[ExecutionRecord, ...], results: ShardResults | None
-) -> tuple[Dismiss, ...]:
+def _dismissals(before: _Open, told: tuple[ExecutionRecord, ...], results: ShardResults | None) -> tuple[Dismiss, ...]:
     """Of what winners may have published, only that counts which was read back and kept."""
-    if isinstance(before, Running):  # Nobody was asked yet.
+    if not isinstance(before, HandingOver):  # Nobody was asked for results.
         return (Dismiss(told),)
     kept = tuple(run for run in told if results is not None and run.peer == results.peer)
     return Dismiss(kept), Dismiss(tuple(run for run in told if run not in kept), retract=True)

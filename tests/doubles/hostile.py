@@ -40,7 +40,7 @@ class Hostile:
     hands_over: Callable[[str], m.Results | m.NoResults | None]
     chunks: Callable[[m.FileWanted], tuple[int, list[bytes]]] | None = None
     manifest_blob: bytes = b""
-    tells: Callable[[m.BlobRequest], Blob] | None = None  # lists of files, before everything else
+    tells: Callable[[m.BlobRequest], Blob] | None = None  # lists of files and output, before everything else
     proposes: Callable[[m.Accept, PeerId], m.Message] | None = None
     heard: list[m.Message] = field(default_factory=list)
     asked: list[m.BlobRequest] = field(default_factory=list)
@@ -90,7 +90,7 @@ class Hostile:
         """See Receiver."""
         self.asked.append(request)
         self.asked_at.append(trio.current_time())
-        if self.tells is not None and isinstance(request, m.ListWanted):
+        if self.tells is not None and isinstance(request, m.ListWanted | m.LogsWanted):
             return self.tells(request)
         if isinstance(request, m.ManifestWanted):
             return Blob(len(self.manifest_blob), _each([self.manifest_blob]))

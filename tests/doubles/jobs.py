@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -12,6 +12,7 @@ import trio
 from node.errors import Conflict, NotFound
 from node.journal.records import JobEvent, JobRecord, ShardRecord
 from node.model import ClientId, JobId, JobSpec, PeerId, Plan
+from node.requester.jobs import LogItem, LogsAsked
 from node.spec import spec_hash
 
 PEER = PeerId("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA")
@@ -28,6 +29,9 @@ class FakeJobs:
         self.plans: dict[JobId, Plan] = {}
         self.submit_error: Exception | None = None
         self.ends_at_once = False
+        self.output: Callable[[JobId], AsyncIterator[LogItem]] = _says_nothing
+        self.logs_asked: list[LogsAsked] = []
+        self.logs_error: Exception | None = None
         self.open_streams = 0
         self.waiting = 0
         self.delivered = 0
@@ -128,11 +132,27 @@ class FakeJobs:
         finally:
             self.open_streams -= 1
 
+    @asynccontextmanager
+    async def logs(self, client: ClientId, name: str, asked: LogsAsked) -> AsyncIterator[AsyncIterator[LogItem]]:
+        record = await self.find(client, name)
+        self.logs_asked.append(asked)
+        if self.logs_error is not None:
+            raise self.logs_error
+        self.open_streams += 1
+        try:
+            yield self.output(record.job)
+        finally:
+            self.open_streams -= 1
+
     async def receipt(self, client: ClientId, name: str) -> bytes:
         record = await self.find(client, name)
         if record.job not in self.receipts:
             raise NotFound(f"job {record.job} has no receipt ({record.state})")
         return self.receipts[record.job]
+
+
+async def _says_nothing(_: JobId) -> AsyncIterator[LogItem]:
+    yield LogItem(kind="end")
 
 
 class _Follower:

@@ -16,6 +16,7 @@ ROUTES = {
     ("post", "/v1/plan"),
     ("get", "/v1/jobs/{job}"),
     ("get", "/v1/jobs/{job}/events"),
+    ("get", "/v1/jobs/{job}/logs"),
     ("get", "/v1/jobs/{job}/shards"),
     ("post", "/v1/jobs/{job}/cancel"),
     ("get", "/v1/jobs/{job}/receipt"),

@@ -15,8 +15,8 @@ from node import messages as m
 from node.ambient import Ambient, inline
 from node.errors import BadResult, BlobRefused, MalformedMessage, NoRoom, PeerGone
 from node.publisher.base import Publishers
+from node.requester.effects import Fetch
 from node.requester.handover import HandOvers
-from node.requester.life import Fetch
 from node.transport.base import Blob
 from node.vault.results import Intake, Results
 

@@ -9,26 +9,21 @@ from unit.shards import PEERS, spec
 
 from node import limits
 from node.journal.records import Failure, ResultsRecord, Tally
+from node.requester.effects import Decline, DrawLots, File, Note, Stop, Work
 from node.requester.life import (
     Answered,
     Bidding,
     BidWindowClosed,
     CancelAsked,
     CannotKeep,
-    Decline,
-    DrawLots,
     Drawn,
     Ended,
-    File,
     Filed,
     Filing,
     JobDeadline,
     Left,
     Moved,
-    Note,
-    Stop,
     Stopped,
-    Work,
     Working,
 )
 from node.requester.machine import step

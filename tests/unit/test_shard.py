@@ -9,20 +9,16 @@ from hypothesis import strategies as st
 from unit.shards import HASHES, PEERS, SHARD, execution, kept, play, proposal, running, spec, waiting
 
 from node.journal.records import Failure
+from node.requester.effects import Compare, Dismiss, Engage, Fetch, Note
 from node.requester.life import (
     Began,
     CannotKeep,
-    Compare,
     Compared,
     Comparing,
-    Dismiss,
-    Engage,
-    Fetch,
     HandingOver,
     Kept,
     Left,
     Lied,
-    Note,
     NotHandedOver,
     Proposal,
     RunDeadline,

@@ -1,0 +1,110 @@
+"""The route of an execution's output: server-sent events, live while it runs, and of what is kept afterwards.
+
+Bytes travel in base64, because they need not be text. The stream ends after the event ``end``.
+Does not live here: whose output a caller is shown (``node.requester.showing``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, get
+from litestar.params import FromPath, QueryParameter
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+from typing_extensions import override
+
+from node import limits
+from node.api.services import Api, api_of
+from node.api.sse import stream
+from node.api.views import LogView
+from node.errors import CallerError
+from node.model import ClientId, ExecutionId
+from node.requester.jobs import LogItem, LogsAsked, Seen
+
+_SEEN = re.compile(r"([0-9a-f]{32})\.([0-9]{1,18})\.([0-9]{1,18})\Z", re.ASCII)
+_BEGINNING = re.compile(r"[0-9a-f]{0,32}\Z")
+
+Shard = Annotated[int, QueryParameter(ge=0, lt=limits.SHARDS_MAX, description="Of which shard.")]
+Execution = Annotated[str, QueryParameter(description="The beginning of an execution's id; by default any.")]
+Follow = Annotated[bool, QueryParameter(description="Go on until the job has ended.")]
+
+
+class LogStream(ASGIResponse):
+    """An answer that lasts as long as there is output, or as the job."""
+
+    __slots__ = ("_api", "_asked", "_client", "_job")
+
+    def __init__(self, api: Api, client: ClientId, job: str, asked: LogsAsked) -> None:
+        super().__init__(media_type="text/event-stream")
+        self._api = api
+        self._client = client
+        self._job = job
+        self._asked = asked
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises NotFound, Conflict, TooMany before the first byte."""
+        jobs = self._api.services.jobs
+        with self._api.log_streams.one(self._client):
+            async with jobs.logs(self._client, self._job, self._asked) as items:
+                await stream(_frames(items, self._asked.shard), receive, send)
+
+
+@get("/jobs/{job:str}/logs", operation_id="followLogs")
+async def follow(
+    request: Request[Any, Any, Any],
+    job: FromPath[str],
+    shard: Shard = 0,
+    execution: Execution = "",
+    follow: Follow = False,
+) -> LogStream:
+    """The output of one execution of a shard, as server-sent events; ends after the event `end`.
+
+    While the vote over the shard is open, one execution is shown and no other: the first that started, or the one that
+    was asked for before any was shown. What comes from a run under way is its node's word; afterwards what is kept is
+    shown. `Last-Event-ID` names the last event that the caller has; what follows it is sent.
+    """
+    if not _BEGINNING.match(execution):
+        raise CallerError("expected the beginning of an execution's id, hex digits, in execution")
+    seen = _seen(request.headers.get("last-event-id", ""))
+    asked = LogsAsked(shard=shard, execution=execution, follow=follow, seen=seen)
+    return LogStream(api_of(request), request.auth, job, asked)
+
+
+def frame(item: LogItem, shard: int) -> bytes:
+    """One item as it is on the wire."""
+    seen = item.seen
+    number = b"" if seen is None else f"id: {seen.execution}.{seen.stdout}.{seen.stderr}\n".encode()
+    return b"%sevent: %s\ndata: %s\n\n" % (number, item.kind.encode(), msgspec.json.encode(_view(item, shard)))
+
+
+def _view(item: LogItem, shard: int) -> LogView:
+    seen = item.seen
+    return LogView(
+        kind=item.kind,
+        shard=shard,
+        execution=None if seen is None else seen.execution,
+        peer=item.peer,
+        stdout=0 if seen is None else seen.stdout,
+        stderr=0 if seen is None else seen.stderr,
+        data=item.data,
+        text=item.text,
+    )
+
+
+async def _frames(items: AsyncIterator[LogItem], shard: int) -> AsyncGenerator[bytes, None]:
+    async for item in items:
+        yield frame(item, shard)
+
+
+def _seen(last_event_id: str) -> Seen | None:
+    if not last_event_id:
+        return None
+    match = _SEEN.match(last_event_id)
+    if match is None:
+        raise CallerError("expected the id of an event of this stream in Last-Event-ID")
+    return Seen(execution=ExecutionId(match[1]), stdout=int(match[2]), stderr=int(match[3]))

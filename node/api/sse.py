@@ -1,0 +1,43 @@
+"""Server-sent events (WHATWG HTML, 9.2) as an answer: frames as they come, and signs of life between them.
+
+The stream ends with its frames, when the caller goes away, or when it does not take what it is sent
+(``limits.HTTP_STALL_S``). Does not live here: what is in a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import trio
+from litestar.types import Receive, Send
+
+from node import limits
+from node.api.bodies import while_there
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+]
+
+
+async def stream(frames: AsyncGenerator[bytes, None], receive: Receive, send: Send) -> None:
+    """Answer with these, and close them; they raise nothing."""
+    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+    async with aclosing(frames), while_there(receive) as nursery:
+        nursery.start_soon(_keep_alive, send)
+        async for frame in frames:
+            await _flush(send, frame)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _keep_alive(send: Send) -> None:
+    """Comments, so that whoever is gone without a word is noticed, and proxies do not cut a quiet stream."""
+    while True:
+        await trio.sleep(limits.EVENT_KEEPALIVE_S)
+        await _flush(send, b": still here\n\n")
+
+
+async def _flush(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
