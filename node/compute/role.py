@@ -1,7 +1,8 @@
 """The compute role's shell: answers offers, runs what it is given, hands over what won.
 
 Everything that is kept of an execution belongs to its requester, and ends when that releases it, leaves, or is silent
-for too long. Nothing of a result leaves this node before its requester has said that it won.
+for too long. Nothing of a result leaves this node before its requester has said that it won, but for the list of its
+files once it has proposed, and what it writes to stdout and stderr: to its requester alone.
 """
 
 from __future__ import annotations

@@ -115,6 +115,25 @@ class ExecutorContract:
         found = files_in(results)
         assert found == {"stdout": b"out\n", "stderr": b"err\xff", "outputs/a": b"1", "outputs/b.csv": b"x,y\n"}
 
+    def test_streams_grow_as_the_workload_writes(self, tmp_path: Path) -> None:
+        results, ended = tmp_path / "results", []
+        written = {"stdout": b"out\n", "stderr": b"err\n"}
+        program = Program(stdout=written["stdout"], stderr=written["stderr"], sleeps_s=AGES_S)
+
+        async def body(world: World) -> None:
+            async def run() -> None:
+                ended.append(await world.executor.run(world.task(program, 1), results))
+
+            results.mkdir()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(run)
+                while files_in(results) != written:  # noqa: ASYNC110  (a file has no event)
+                    await trio.sleep(0.01)
+                assert not ended
+                nursery.cancel_scope.cancel()
+
+        self.play(tmp_path, body)
+
     def test_a_trap_is_a_failure_called_trap(self, tmp_path: Path) -> None:
         assert self.failure(tmp_path, Program(traps=True)).code == "trap"
 

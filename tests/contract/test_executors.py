@@ -53,8 +53,7 @@ class ScriptedWorld:
         program = self._programs[task.execution]
         return Play(
             exit_code=program.exit_code,
-            stdout=program.stdout,
-            stderr=program.stderr,
+            early=((0.0, "stdout", program.stdout), (0.0, "stderr", program.stderr)),
             files={f"outputs/{name}": content for name, content in program.files.items()},
             takes_s=program.sleeps_s,
             failure=ExecutionFailed("trap", "unreachable") if program.traps else None,
