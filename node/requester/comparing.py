@@ -66,7 +66,7 @@ class Comparisons:
                 if isinstance(live.shards[order.shard], Comparing):  # Else its job was stopped meanwhile.
                     await self._ask_groups(order, vote_on, lists)
         self._open -= 1
-        names = differing(lists, vote_on)
+        names = await self._ambient.offload(differing, lists, vote_on)
         self._to.feed_shard(live, order.shard, Compared(differences_told(names, vote_on) if names else ""))
 
     async def _ask_groups(self, order: Compare, vote_on: VotedOn, lists: list[Manifest]) -> None:

@@ -79,7 +79,7 @@ def kept_as(record: JobRecord, shard: ShardRecord) -> str:
 def _named(runs: Sequence[ExecutionRecord], shard: int, asked: str) -> ExecutionRecord:
     found = [run for run in runs if run.execution.startswith(asked)]
     if not found:
-        raise NotFound(f"no execution {asked!r} of shard {shard}; `job describe` lists them")
+        raise NotFound(f"no execution {asked!r} of shard {shard}; `job describe` lists them, by shard")
     if len(found) > 1:
         raise Conflict(f"{asked!r} is the beginning of several execution ids; give more of it")
     return found[0]
