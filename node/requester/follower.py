@@ -29,6 +29,12 @@ class Follower:
         self.run, self.stdout, self.stderr = run.execution, seen.stdout, seen.stderr
         return LogItem(kind="execution", seen=seen, peer=run.peer, text=text)
 
+    def is_bound_to(self, run: ExecutionId) -> bool:
+        """Whether the client asked for this one, or has some of its output: then it is shown no other's behind it."""
+        seen = self.asked.seen
+        has_some = seen is not None and seen.execution == run and bool(seen.stdout or seen.stderr)
+        return bool(self.asked.execution or self.received) or has_some
+
     def offset(self, stream: StreamName) -> int:
         """Bytes of one stream."""
         return self.stdout if stream == "stdout" else self.stderr

@@ -160,8 +160,7 @@ class Logs:
         assert shard.results is not None
         run = run and next(each for each in shard.executions if each.execution == run.execution)  # As it ended.
         source = next(each for each in shard.executions if each.peer == shard.results.peer)
-        may_turn = not follower.asked.execution and not follower.received
-        if run is None or (may_turn and not is_kept_output(run, shard, record)):
+        if run is None or not (is_kept_output(run, shard, record) or follower.is_bound_to(run.execution)):
             run = source
         if not is_kept_output(run, shard, record):
             yield follower.end(f"nothing more is kept of this output; what won is kept from {source.peer}")

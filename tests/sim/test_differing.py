@@ -170,6 +170,46 @@ def test_a_node_that_does_not_tell_or_lies_costs_a_few_seconds_and_is_not_believ
     assert at["ended"] - at["verdict"] <= limits.COMPARE_S + 1
 
 
+def silent_ones(scripts, count, seed=1):
+    """Members of the group that proposes what an honest node gives, and silence after that."""
+
+    async def main():
+        async with cluster(seed) as nodes:
+            for script in scripts:
+                await nodes.start(script)
+            for number in range(LIAR, LIAR + count):
+                transport = nodes.network.join(peer(number))
+                made = Hostile(identity(number), transport, HONEST.h1(), lambda _: None)
+                made.tells = lambda _: Blob(10, _never())
+                await nodes.nursery.start(made.run, nodes.transports[0].addresses[0])
+            await nodes.settled()
+            jobs = nodes.nodes[0].jobs
+            submitted = await jobs.submit(
+                CLIENT, spec(concurrency=len(scripts) + count, confidence=len(scripts) + count)
+            )
+            record = await nodes.told(await jobs.wait(CLIENT, submitted.job, 100_000))
+            order = [run.peer for run in record.executions]
+            async with jobs.events(CLIENT, record.job, 0) as events:
+                return order, [event async for event in events]
+
+    return simulate(main)
+
+
+def test_silent_members_of_a_group_are_passed_over_for_one_that_tells():
+    was_first = 0
+    for seed in range(6):
+        order, events = silent_ones([writes(stdout=b"x"), writes()], 1, seed)
+        assert "groups differ in: stdout" in compared(events)
+        was_first += order.index(peer(LIAR)) < order.index(peer(1))
+    assert was_first, "no seed asked the silent one first"
+
+
+def test_a_group_of_silent_members_costs_no_more_than_the_limit():
+    _, events = silent_ones([writes(stdout=b"x")], 6)
+    at = {event.kind: event.at for event in events}
+    assert limits.COMPARE_S - 1 <= at["ended"] - at["verdict"] <= limits.COMPARE_S + 1
+
+
 def test_a_liar_that_shows_what_it_proposed_is_compared_with():
     _, events, _ = play([writes(), writes()], hostile=liar(lambda _: Blob(len(TRUTH), _each(TRUTH))))
     assert "groups differ in: stdout" in compared(events)

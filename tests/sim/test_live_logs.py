@@ -4,59 +4,20 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-import msgspec
 import pytest
 import trio
 from doubles.peers import identity, peer
 from doubles.requesters import HandmadeRequester
-from sim.cluster import CLIENT, cluster, simulate, spec
+from sim.cluster import CLIENT, spec
+from sim.followed import TICKS, items, play, said, submitted, talks
 from sim.sharded import plant, sharded
 
 from node import limits
 from node import messages as m
-from node.errors import BlobRefused, Conflict, ExecutionFailed, NotFound, TooMany
+from node.errors import BlobRefused, Conflict, NotFound, TooMany
 from node.executor.scripted import Play
-from node.model import ClientId, LocalPublisher, NonePublisher
+from node.model import ClientId
 from node.requester.jobs import LogsAsked, Seen
-
-FOLLOW = LogsAsked(follow=True)
-
-
-def talks(*early, takes_s=30.0, **rest):
-    """A run that says things on its way."""
-    return lambda _: Play(early=early, takes_s=takes_s, **rest)
-
-
-TICKS = talks((1.0, "stdout", b"one\n"), (10.0, "stderr", b"careful\n"), (20.0, "stdout", b"two\n"), stdout=b"end\n")
-
-
-async def submitted(nodes, job):
-    return (await nodes.nodes[0].jobs.submit(CLIENT, job)).job
-
-
-async def items(nodes, job, asked=FOLLOW):
-    """Everything that is shown, with the time of each."""
-    async with nodes.nodes[0].jobs.logs(CLIENT, job, asked) as shown:
-        return [(trio.current_time(), item) async for item in shown]
-
-
-def said(shown, stream="stdout"):
-    return b"".join(item.data for _, item in shown if item.kind == stream)
-
-
-def texts(shown, kind):
-    return [item.text for _, item in shown if item.kind == kind and item.text]
-
-
-def play(scripts, scenario, seed=1):
-    async def main():
-        async with cluster(seed) as nodes:
-            for script in scripts:
-                await nodes.start(script)
-            await nodes.settled()
-            return await scenario(nodes)
-
-    return simulate(main)
 
 
 def test_a_follower_sees_output_as_it_is_written_each_stream_by_itself_and_the_rest_at_the_end():
@@ -147,6 +108,33 @@ def test_of_all_output_before_the_vote_only_one_nodes_is_ever_asked_for():
     play([TICKS] * 3, scenario)
 
 
+def test_a_run_that_has_ended_is_not_asked_about_for_ever():
+    """Its vote waits for another, and its follower for the end of the job."""
+
+    async def scenario(nodes):
+        asked_at = []
+        transport = nodes.transports[0]
+        fetch = transport.fetch
+
+        def timed(to, request):
+            if isinstance(request, m.LogsWanted):
+                asked_at.append(trio.current_time())
+            return fetch(to, request)
+
+        transport.fetch = timed
+        began = trio.current_time()
+        job = await submitted(nodes, spec(concurrency=2))
+        await trio.sleep(1)
+        (shard,) = await nodes.nodes[0].jobs.shards(CLIENT, job, limit=1)
+        fast = next(run.execution for run in shard.executions if run.peer == peer(0))
+        shown = await items(nodes, job, LogsAsked(execution=fast, follow=True))
+        assert said(shown) == b"r"
+        assert shown[-1][0] - began > 40
+        assert asked_at[-1] - began < 10
+
+    play([talks(takes_s=2.0, stdout=b"r"), talks(takes_s=45.0, stdout=b"r")], scenario)
+
+
 def test_once_the_vote_is_closed_any_may_be_asked_for():
     async def scenario(nodes):
         job = await submitted(nodes, spec(concurrency=3))
@@ -159,34 +147,6 @@ def test_once_the_vote_is_closed_any_may_be_asked_for():
             assert again[0][1].text == "kept: it won the vote"
 
     play([TICKS] * 3, scenario)
-
-
-def test_what_a_loser_said_is_not_passed_off_as_what_won():
-    async def scenario(nodes):
-        job = await submitted(nodes, spec(concurrency=3))
-        await trio.sleep(5)
-        (shard,) = await nodes.nodes[0].jobs.shards(CLIENT, job, limit=1)
-        liar = next(run.execution for run in shard.executions if run.peer == peer(2))
-        shown = await items(nodes, job, LogsAsked(execution=liar, follow=True))
-        assert said(shown).startswith(b"lie\n")
-        assert b"one" not in said(shown)
-        assert "nothing more is kept of this output" in texts(shown, "end")[0]
-        assert said(await items(nodes, job, LogsAsked())) == b"one\ntwo\nend\n"
-        later = await items(nodes, job, LogsAsked(execution=liar))
-        assert (said(later), len(texts(later, "end"))) == (b"", 1)
-
-    play([TICKS, TICKS, talks((1.0, "stdout", b"lie\n"))], scenario)
-
-
-def test_streams_that_were_not_voted_on_are_shown_as_one_nodes_word():
-    async def scenario(nodes):
-        job = await submitted(nodes, msgspec.structs.replace(spec(concurrency=2), vote_on="outputs"))
-        await nodes.nodes[0].jobs.wait(CLIENT, job, 1000)
-        shown = await items(nodes, job)
-        assert said(shown) in (b"one\ntwo\nend\n", b"lie\n")
-        assert "it was not voted on" in shown[0][1].text
-
-    play([TICKS, talks((1.0, "stdout", b"lie\n"))], scenario)
 
 
 def test_a_client_that_comes_back_goes_on_where_it_was():
@@ -236,47 +196,6 @@ def test_only_so_many_follow_a_job_and_whoever_goes_makes_room():
         logs = nodes.nodes[0].requester.logs
         assert not logs._followers
         assert not logs._turns
-
-    play([TICKS], scenario)
-
-
-@pytest.mark.parametrize(
-    ("script", "changes", "why"),
-    [
-        (talks(failure=ExecutionFailed("trap", "unreachable")), {}, "trap: unreachable"),
-        (TICKS, {"publisher": NonePublisher()}, "publisher none"),
-        (TICKS, {"publisher": "shared"}, "file://"),
-    ],
-)
-def test_where_nothing_is_kept_a_sentence_says_why(script, changes, why):
-    async def scenario(nodes):
-        shared = {"publisher": LocalPublisher(folder=str(nodes.shared))}
-        the_job = msgspec.structs.replace(spec("noop"), **(shared if changes.get("publisher") == "shared" else changes))
-        job = await submitted(nodes, the_job)
-        await nodes.nodes[0].jobs.wait(CLIENT, job, 1000)
-        shown = await items(nodes, job)
-        assert said(shown) == b""
-        assert why in texts(shown, "end")[0]
-
-    play([script], scenario)
-
-
-def test_results_that_their_owner_deleted_are_said_to_be_gone():
-    async def scenario(nodes):
-        job = await submitted(nodes, spec("noop"))
-        record = await nodes.nodes[0].jobs.wait(CLIENT, job, 1000)
-        nodes.nodes[0].results.delete(record)
-        assert "not kept any more" in texts(await items(nodes, job), "end")[0]
-
-    play([TICKS], scenario)
-
-
-def test_before_anything_runs_a_follower_waits_and_one_who_does_not_hears_so():
-    async def scenario(nodes):
-        job = await submitted(nodes, spec("noop", min_bids=2, bid_window_s=20.0))
-        assert "has started yet" in texts(await items(nodes, job, LogsAsked()), "end")[0]
-        shown = await items(nodes, job)
-        assert "1 of the 2 bids" in texts(shown, "end")[0]
 
     play([TICKS], scenario)
 

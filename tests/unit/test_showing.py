@@ -43,6 +43,12 @@ def test_what_was_shown_stays_even_where_it_failed():
     assert while_open(state, "", execution(nodes[2])).peer == nodes[2]
 
 
+def test_another_than_the_one_shown_is_refused_until_the_vote_is_closed():
+    state, nodes = running()
+    with pytest.raises(Conflict, match=f"that of {execution(nodes[0])}"):
+        while_open(began(state, *nodes), execution(nodes[1]), execution(nodes[0]))
+
+
 def test_one_may_be_asked_for_by_the_beginning_of_its_id_before_any_was_shown():
     state, nodes = running()
     assert while_open(state, execution(nodes[1]), None).peer == nodes[1]
