@@ -204,13 +204,13 @@ def _results(job: JobView) -> Iterator[str]:
         return
     yield "results"
     yield from _pairs(("hash", results.hash), ("files", f"{results.files}, {shown_size(results.bytes)}"), indent="  ")
+    if job.spec.vote_on == "outputs":
+        yield from _pairs(("not voted", "stdout and stderr: the word of the node they come from"), indent="  ")
     if shard is not None and shard.results is not None:
         code = shard.results.exit_code
         yield from _pairs(
             ("exit code", "unknown" if code is None else str(code)), ("from", shard.results.peer), indent="  "
         )
-        if job.spec.vote_on == "outputs":
-            yield from _pairs(("not voted", "stdout and stderr: the word of that node alone"), indent="  ")
         if shard.results.location:
             yield from _pairs(("published", shard.results.location), indent="  ")
 

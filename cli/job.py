@@ -13,6 +13,7 @@ from cli import flags, output, quantities
 from cli.exits import Exit
 from cli.export import CarFile
 from cli.flags import Form, JobId, Node, flat
+from cli.logs import Whose, show_logs
 
 if TYPE_CHECKING:
     from cli.client import Client
@@ -113,7 +114,8 @@ def get(job: JobId, node: Node, target: Target, form: Form) -> Exit:
         view = client.job(job)
         got = fetched(client, view, target)
     if form.as_json:
-        output.json_data({"folder": str(got.folder), "receipt": str(got.receipt), "hash": got.hash, "files": got.files})
+        told = {"folder": str(got.folder), "receipt": str(got.receipt), "hash": got.hash, "files": got.files}
+        output.json_data({**told, "vote_on": view.spec.vote_on})
     else:
         output.data(str(got.folder))
     return outcome_of(view).exit
@@ -189,22 +191,6 @@ def wait(
     return concluded(view)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Whose:
-    """Whose output is shown, and for how long."""
-
-    follow: Annotated[
-        bool,
-        typer.Option(
-            "--follow", "-f", help="Go on until the job has ended; the exit code says how it did, as of wait."
-        ),
-    ] = False
-    execution: Annotated[
-        str, typer.Option(metavar="ID", help="Of which execution, by the beginning of its id; by default any.")
-    ] = ""
-    shard: Annotated[int, typer.Option(min=0, help="Of which shard.")] = 0
-
-
 @app.command()
 @flat
 def logs(job: JobId, node: Node, whose: Whose) -> Exit:
@@ -214,7 +200,6 @@ def logs(job: JobId, node: Node, whose: Whose) -> Exit:
     or of the one that was asked for before any was shown. It is its node's word. Afterwards it is what is kept.
     """
     from cli.client import Client
-    from cli.logs import show_logs
 
     with Client(node.api) as client:
         view = client.job(job)

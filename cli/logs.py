@@ -10,19 +10,36 @@ import codecs
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TextIO
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, TextIO
 from urllib.parse import urlencode
 
+import typer
+
 from cli import output
-from cli.client import Client
 from cli.errors import Unreachable
-from cli.following import RETRY_S
-from node.api.views import LogView
 
 if TYPE_CHECKING:
-    from cli.job import Whose
+    from cli.client import Client
+    from node.api.views import LogView
 
 _TEXT = frozenset("\n\t\r")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whose:
+    """Whose output is shown, and for how long."""
+
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow", "-f", help="Go on until the job has ended; the exit code says how it did, as of wait."
+        ),
+    ] = False
+    execution: Annotated[
+        str, typer.Option(metavar="ID", help="Of which execution, by the beginning of its id; by default any.")
+    ] = ""
+    shard: Annotated[int, typer.Option(min=0, help="Of which shard.")] = 0
 
 
 class _Pen:
@@ -42,12 +59,14 @@ class _Pen:
         self._stream.flush()
 
 
-def show_logs(client: Client, job: str, whose: Whose, pauses_s: Sequence[float] = RETRY_S) -> None:
+def show_logs(client: Client, job: str, whose: Whose, pauses_s: Sequence[float] | None = None) -> None:
     """Until there is no more, or, when following, until the job has ended; a lost connection is then taken up again.
 
     Raises Unreachable when the node stays away, and what ``Client`` raises.
     """
-    reader = _Reader(client, job, whose)
+    from cli.following import RETRY_S
+
+    reader, pauses_s = _Reader(client, job, whose), RETRY_S if pauses_s is None else pauses_s
     failures = 0
     while True:
         before = reader.after

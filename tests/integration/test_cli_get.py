@@ -73,6 +73,7 @@ def test_json_says_where_it_is(node: FakeNode, capsys: pytest.CaptureFixture[str
         "receipt": "results.receipt.json",
         "hash": node.manifest.hash,
         "files": len(FILES),
+        "vote_on": "all",
     }
 
 
