@@ -20,6 +20,21 @@ class Capacity:
     job_memory_bytes: int
     job_disk_bytes: int
     job_timeout_s: float = limits.TIMEOUT_S_MAX
+    total_gpus: int | None = 0  # of those that are found; None: all of them
+    job_gpus: int | None = None  # None: as many as there are
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionConfig:
+    """Which jobs this node takes, of those that it can run. ``None``: no list, anything goes."""
+
+    data_locality: Literal["anywhere", "local"] = "anywhere"
+    rejects_stateless: bool = False
+    probe_exec: str | None = None  # a command of the shell
+    probe_http: str | None = None  # a URL
+    image_digests: frozenset[str] | None = None  # ``sha256:…``
+    modules: frozenset[str] | None = None  # sha256, 64 hex digits
+    clients: frozenset[str] | None = None  # ``PEER``, ``PEER/KEY`` or ``KEY`` (node.compute.policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,5 +68,6 @@ class ServeConfig:
     peers: tuple[str, ...] = ()  # multiaddrs to join through
     capacity: Capacity
     data: DataConfig = DataConfig()
+    selection: SelectionConfig = SelectionConfig()
     authorized_clients: Path | None = None
     log_format: Literal["text", "json"] = "text"

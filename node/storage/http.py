@@ -97,14 +97,26 @@ class Session:
         finally:
             await answer.aclose()
 
-    def _request(self, method: str, url: httpx.URL, headers: dict[str, str]) -> httpx.Request:
+    async def posted(self, url: str, body: bytes, content_type: str) -> int:
+        """The status of the answer to POST; its body is not read. Raises StorageError, which names the host."""
+        with _reasons(url, self._deadlines):
+            request = self._request("POST", httpx.URL(url), {"content-type": content_type}, body)
+            with trio.fail_after(self._deadlines.answer_s):
+                response = await self._client.send(request, stream=True)
+        await Answer(response, url, 0, self._deadlines).aclose()
+        return response.status_code
+
+    def _request(
+        self, method: str, url: httpx.URL, headers: dict[str, str], body: bytes | None = None
+    ) -> httpx.Request:
         if url.scheme not in ("http", "https") or not url.host:
             raise httpx.InvalidURL("it must begin with http:// or https:// and a host")
         if self._at is None:
-            return self._client.build_request(method, url, headers=headers)
+            return self._client.build_request(method, url, headers=headers, content=body)
         headers["host"] = url.netloc.decode("ascii")
         name = {"sni_hostname": url.raw_host.decode("ascii")}
-        return self._client.build_request(method, url.copy_with(host=self._at), headers=headers, extensions=name)
+        at = url.copy_with(host=self._at)
+        return self._client.build_request(method, at, headers=headers, extensions=name, content=body)
 
 
 class Answer:
