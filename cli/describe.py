@@ -12,8 +12,8 @@ from typing import assert_never
 from cli.outcome import ENDED, TROUBLED, agreed_of, counted, only_shard, outcome_of, reason_of, votes_of
 from cli.output import program, short_job, short_peer
 from cli.quantities import shown_size
-from node.api.views import ExecutionView, JobView, ShardView
-from node.model import DockerEngine, InlineInput, Input, JobSpec, UrlInput, WasmEngine, cut, shown
+from node.api.views import AnswerView, ExecutionView, JobView, ShardView
+from node.model import DockerEngine, InlineInput, Input, JobSpec, UrlInput, WasmEngine, about, cut, shown
 
 _PEERS_SHOWN = 64
 _TROUBLED_SHOWN = 20
@@ -96,8 +96,7 @@ def _answers(job: JobView) -> Iterator[str]:
     shard = only_shard(job)
     chosen = {run.peer for run in shard.executions} if shard else set()
     for answer in bids[:_PEERS_SHOWN]:
-        marks = f"{'  holds the data' if answer.holds else ''}{'  chosen' if answer.peer in chosen else ''}"
-        yield f"  bid       {answer.peer}{marks}"
+        yield "  ".join(["  bid     ", answer.peer, *_marks(answer, is_chosen=answer.peer in chosen)])
     for answer in declined[:_PEERS_SHOWN]:
         yield f"  declined  {answer.peer}  {answer.code}: {answer.reason}"
     hidden = max(0, len(bids) - _PEERS_SHOWN) + max(0, len(declined) - _PEERS_SHOWN)
@@ -105,6 +104,15 @@ def _answers(job: JobView) -> Iterator[str]:
         yield f"  and {hidden} more (--json has them all)"
     if job.draw is not None:
         yield f"  drawn with salt {job.draw.salt}"
+
+
+def _marks(answer: AnswerView, *, is_chosen: bool) -> Iterator[str]:
+    if answer.holds:
+        yield "holds the data"
+    if answer.wait_s:
+        yield f"room in {about(answer.wait_s)}"
+    if is_chosen:
+        yield "chosen"
 
 
 def _shards(job: JobView) -> Iterator[Iterator[str]]:
@@ -183,6 +191,8 @@ def _what(run: ExecutionView) -> str:
         return f"LIED: handed over something else than {run.hash}: {run.lied}"
     if run.state == "failed":
         return f"{run.code}: {run.reason}"
+    if run.state == "accepted" and run.wait_s:
+        return f"waits for room, {about(run.wait_s)}"
     agreed = {True: "  agreed", False: "  disagreed", None: ""}[run.agreed]
     return f"{'(unreadable)' if run.hash == '' else run.hash or ''}{agreed}"
 

@@ -36,7 +36,7 @@ _GOOD, _BAD = "✓", "✗"
 
 # What gets no line of its own.
 _UNTOLD = frozenset({"offered"})
-_UNTOLD_OF_MANY = frozenset({"offered", "drawn", "started", "proposed", "kept"})
+_UNTOLD_OF_MANY = frozenset({"offered", "drawn", "queued", "started", "proposed", "kept"})
 
 # What the caption says from an event of the whole job on; a verdict and an end say it themselves.
 _PHASES = {"submitted": "waiting for bids"}
@@ -75,6 +75,8 @@ class JobWatch:
             row[step] = f"{_GOOD} {self._seconds(event):.2f} s" if is_good else f"{_BAD} {event.text}"
         elif event.kind == "drawn":
             row.setdefault("running", "chosen")
+        elif event.kind == "queued":
+            row["running"] = event.text
 
     def settled(self, job: JobView) -> None:
         """The job as it ended: who agreed, and what no event told."""

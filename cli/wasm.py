@@ -75,7 +75,9 @@ class Deal:
     any_node: Annotated[
         bool,
         typer.Option(
-            "--any-node", help="Do not prefer nodes that hold the data over those that fetch it.", rich_help_panel=DEAL
+            "--any-node",
+            help="Lots alone decide: nodes that hold the data, or have room, are not preferred.",
+            rich_help_panel=DEAL,
         ),
     ] = False
     bid_timeout: Annotated[

@@ -72,6 +72,7 @@ def spec_of(program: Program, deal: Deal, limited: Limits, sha256: str) -> JobSp
             "confidence": deal.confidence,
             "min_bids": deal.min_bids,
             "holders_first": not deal.any_node,
+            "ready_first": not deal.any_node,
             "bid_window_s": quantities.seconds(deal.bid_timeout, "--bid-timeout"),
         },
         "resources": {

@@ -20,8 +20,11 @@ Addresses = Annotated[tuple[Address, ...], msgspec.Meta(max_length=limits.ADDRES
 Shard = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 _T = TypeVar("_T")
 
+WAIT_S_MAX = 1e9
+
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Slots = Annotated[int, msgspec.Meta(ge=1, le=limits.SLOTS_MAX)]
+WaitS = Annotated[float, msgspec.Meta(ge=0, le=WAIT_S_MAX)]
 ShardPath = Annotated[str, msgspec.Meta(max_length=limits.SHARD_PATH_CHARS_MAX, pattern=r"\A/[^\x00]*\Z")]
 SourceName = Annotated[str, msgspec.Meta(max_length=64, pattern=r"\A[a-z0-9_]*\Z")]
 
@@ -62,14 +65,15 @@ class Offer(_Message, frozen=True, tag="offer"):
 class Bid(_Message, frozen=True, tag="bid"):
     """Compute to requester: I would, ``slots`` executions at once. ``holds``: there is nothing to fetch for it.
 
-    ``runs_with``: what would run it (``Executor.identity``). ``wait_s``: how long it would have to wait here, about.
+    ``runs_with``: what would run it (``Executor.identity``). ``wait_s``: how long it would have to wait for
+    room, about; 0: it could start at once.
     """
 
     job: Hex32
     slots: Slots = 1
     holds: bool = False
     runs_with: Annotated[str, msgspec.Meta(max_length=128, pattern=r"\A[!-~ ]*\Z")] = ""
-    wait_s: Annotated[float, msgspec.Meta(ge=0, le=1e9)] = 0.0
+    wait_s: WaitS = 0.0
 
 
 class Decline(_Message, frozen=True, tag="decline"):
@@ -96,6 +100,13 @@ class BidRejected(_Message, frozen=True, tag="bid_rejected"):
     """Requester to a bidder: you were not chosen, or the job is over."""
 
     job: Hex32
+
+
+class Queued(_Message, frozen=True, tag="queued"):
+    """Compute to requester: it waits for room here, about so long (infinity is ``WAIT_S_MAX``)."""
+
+    execution: Hex32
+    wait_s: WaitS
 
 
 class Started(_Message, frozen=True, tag="started"):
@@ -165,6 +176,7 @@ Message = (
     | Decline
     | Accept
     | BidRejected
+    | Queued
     | Started
     | Proposed
     | Failed

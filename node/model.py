@@ -234,6 +234,7 @@ class Deal(_Document, frozen=True, kw_only=True):
     min_bids: Annotated[int, msgspec.Meta(ge=0, le=limits.MIN_BIDS_MAX)] = 0
     bid_window_s: Annotated[float, msgspec.Meta(gt=0, le=limits.BID_WINDOW_S_MAX)] = 10.0
     holders_first: bool = True  # nodes that need to fetch nothing are chosen before others
+    ready_first: bool = True  # nodes that can start at once are chosen before others
 
     @property
     def bids_needed(self) -> int:
@@ -267,11 +268,12 @@ Plan = tuple[tuple[str, ...], ...]
 
 class Draw(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every shard's nodes follow from (``node.verifier.draw``): who bid, who of them said that it holds the data,
-    and a salt (hex of 32 random bytes, drawn after the bids were in).
+    who that it would have to wait for room, and a salt (hex of 32 random bytes, drawn after the bids were in).
     """
 
     bidders: tuple[PeerName, ...]  # sorted
     holders: tuple[PeerName, ...]  # sorted, some of the bidders; none when ``Deal.holders_first`` is false
+    waiting: tuple[PeerName, ...] = ()  # sorted, some of the bidders; none when ``Deal.ready_first`` is false
     salt: Hex64
 
 
@@ -298,6 +300,16 @@ def shown(ref: Input) -> str:
             return f"the inline files at {ref.path}"
         case _:
             assert_never(ref)
+
+
+def about(seconds: float) -> str:
+    """A time that is not known well, in words: ``about 40 s``, ``about 3 min``."""
+    if seconds >= 1e7:
+        return "a very long time"
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"about {seconds / size:.0f} {unit}"
+    return f"about {max(1.0, seconds):.0f} s"
 
 
 def cut(reason: str) -> str:

@@ -91,6 +91,11 @@ def completed(spec: JobSpec) -> JobSpec:
     return msgspec.structs.replace(spec, deal=_completed_deal(spec.deal), inputs=_named(spec.inputs))
 
 
+def room_s(spec: JobSpec) -> float:
+    """How long an execution may wait for room on its node: as long as it may run, or ten minutes if that is longer."""
+    return max(limits.ROOM_S_MIN, spec.timeout_s)
+
+
 def canonical(spec: JobSpec) -> bytes:
     """The one encoding that names a spec: compact JSON, keys sorted, inline files by size and sha256 alone."""
     return _ENCODER.encode(stripped(spec))
@@ -210,6 +215,8 @@ def _check_engine(spec: JobSpec) -> None:
         assert "\0" not in value
     if isinstance(spec.engine, WasmEngine):
         _check_wasm(spec.engine, spec.inputs)
+        if spec.resources.gpus:
+            raise InvalidSpec("$.resources.gpus", "expected 0: a WASM program can use no GPU")
     if isinstance(spec.engine, DockerEngine) and spec.engine.workdir is not None:
         check_path("$.engine.workdir", spec.engine.workdir)
 

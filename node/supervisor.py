@@ -27,6 +27,8 @@ from node.api.app import make_app
 from node.api.server import serve_api
 from node.api.services import Services
 from node.api.views import NodeView
+from node.compute.gpus import found as gpus_found
+from node.compute.probes import check_probe, probe_for
 from node.config import ServeConfig
 from node.errors import OperatorError
 from node.executor.base import Executor
@@ -71,6 +73,7 @@ def _check(config: ServeConfig) -> None:
             raise OperatorError(f"--peer {peer}: {error}; a node prints its own when it is ready") from error
     admission_for(config.api_host, config.authorized_clients)
     inputs.check(config)
+    check_probe(config.selection)
 
 
 async def _main(config: ServeConfig, wrap: Wrap) -> None:
@@ -79,6 +82,8 @@ async def _main(config: ServeConfig, wrap: Wrap) -> None:
     admission = admission_for(config.api_host, config.authorized_clients)
     transport = Libp2pTransport(identity, config.host, config.swarm_port)
     data = inputs.inputs(config, transport, ambient)
+    probe = probe_for(config.selection)
+    gpus = await gpus_found(config.capacity.total_gpus)
     parts = Parts(
         identity=identity,
         transport=transport,
@@ -87,6 +92,9 @@ async def _main(config: ServeConfig, wrap: Wrap) -> None:
         storage=data.sources,
         publishers=data.publishers,
         services=data.services,
+        gpus=gpus,
+        selection=config.selection,
+        probe=probe,
         capacity=config.capacity,
         data_dir=config.data_dir,
         bootstrap=config.peers,
@@ -118,6 +126,7 @@ def _services(node: Node, parts: Parts, admission: Admission) -> Services:
             addresses=parts.transport.addresses,
             engines=tuple(executor.name for executor in parts.executors),
             storages=parts.storage.names,
+            gpus=tuple(gpu.name for gpu in parts.gpus),
             peers=len(parts.transport.peers),
         )
 
@@ -136,13 +145,16 @@ def _services(node: Node, parts: Parts, admission: Admission) -> Services:
 
 def _announce(config: ServeConfig, parts: Parts, url: str) -> None:
     addresses, storages = parts.transport.addresses, parts.storage.names
+    gpus = [f"{gpu.name} ({gpu.id})" for gpu in parts.gpus]
     fields = {"peer_id": parts.identity.peer_id, "addresses": list(addresses), "api_url": url, "inputs": list(storages)}
+    fields |= {"gpus": gpus} if gpus else {}
     if config.log_format == "json":
         log.info("ready", extra=fields)
         return
     lines = [f"quorate {version('quorate')} is ready", f"  peer id  {parts.identity.peer_id}"]
     lines += [f"  listens  {address}" for address in addresses]
     lines += [f"  API      {url}", f"  inputs   {', '.join(storages)}", f"  data     {config.data_dir}"]
+    lines[-1:-1] = [f"  GPU      {gpu}" for gpu in gpus]
     sys.stderr.write("\n".join(lines) + "\n")
     sys.stderr.flush()
 

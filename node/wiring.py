@@ -6,7 +6,7 @@ The same for ``serve`` and for the simulator; they differ in the parts they brin
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
@@ -15,11 +15,14 @@ import trio
 from node import messages as m
 from node.ambient import Ambient
 from node.compute.admission import Abilities
-from node.compute.capacity import Ledger, job_limit
+from node.compute.capacity import Ledger, job_limit, total_of
+from node.compute.gpus import Gpu
 from node.compute.modules import ModuleFetcher
+from node.compute.policy import Probe, policy_of
+from node.compute.queue import Queue
 from node.compute.role import Compute
 from node.compute.run import Bench
-from node.config import Capacity
+from node.config import Capacity, SelectionConfig
 from node.directory.role import Directory
 from node.executor.base import Executor
 from node.identity import Identity
@@ -58,6 +61,9 @@ class Parts:
     bootstrap: tuple[str, ...]
     ambient: Ambient
     services: Sequence[Service] = ()
+    gpus: tuple[Gpu, ...] = ()  # that jobs may have
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    probe: Probe | None = None  # the one of ``selection``
 
 
 class Node:
@@ -79,8 +85,9 @@ class Node:
             verifiers=VERIFIERS,
             storage=parts.storage,
             publishers=parts.publishers,
-            job_limit=job_limit(parts.capacity),
+            job_limit=job_limit(parts.capacity, len(parts.gpus)),
             timeout_s=parts.capacity.job_timeout_s,
+            policy=policy_of(parts.identity.peer_id, parts.selection, parts.probe),
         )
         bench = Bench(
             identity=parts.identity,
@@ -91,8 +98,10 @@ class Node:
             scratch=parts.data_dir / "scratch",
             untold=Untold(parts.data_dir / "untold"),
             ambient=ambient,
+            fetches_data=able.policy.fetches_data,
         )
-        self.compute = Compute(transport, bench, able, Ledger(parts.capacity), ambient)
+        ledger = Ledger(total_of(parts.capacity, len(parts.gpus)), tuple(gpu.id for gpu in parts.gpus))
+        self.compute = Compute(transport, bench, able, Queue(ledger), ambient)
         self.directory = Directory(transport, parts.bootstrap, ambient)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -121,7 +130,9 @@ class Node:
     def received(self, sender: PeerId, message: m.Message) -> None:
         """See Receiver."""
         match message:
-            case m.Bid() | m.Decline() | m.Started() | m.Proposed() | m.Failed() | m.Results() | m.NoResults():
+            case m.Bid() | m.Decline() | m.Queued() | m.Started() | m.Proposed() | m.Failed():
+                self.requester.received(sender, message)
+            case m.Results() | m.NoResults():
                 self.requester.received(sender, message)
             case m.Offer() | m.Accept() | m.BidRejected() | m.HandOver() | m.Release():
                 self.compute.received(sender, message)

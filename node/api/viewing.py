@@ -75,8 +75,8 @@ def job_view(record: JobRecord, shards: Sequence[ShardRecord], paths: Paths) -> 
         spec=record.spec,
         spec_sha256=record.spec_sha256,
         plan_sha256=record.plan_sha256,
-        answers=tuple(AnswerView(peer=a.peer, code=a.code, reason=a.reason, holds=a.holds) for a in record.answers),
-        draw=None if draw is None else DrawView(salt=draw.salt, bidders=draw.bidders, holders=draw.holders),
+        answers=tuple(msgspec.convert(answer, AnswerView, from_attributes=True) for answer in record.answers),
+        draw=None if draw is None else DrawView(**msgspec.structs.asdict(draw)),
         shards=record.shards,
         tally=TallyView(**msgspec.structs.asdict(record.tally)),
         details=tuple(shard_view(shard, paths) for shard in shards),
@@ -120,6 +120,7 @@ def _execution_view(execution: ExecutionRecord) -> ExecutionView:
         agreed=execution.agreed,
         lied=execution.lied,
         sources=execution.sources,
+        wait_s=execution.wait_s,
     )
 
 

@@ -17,26 +17,30 @@ class _View(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnswerView(_View, frozen=True, kw_only=True):
-    """What a node answered to the offer: ``code`` null means it bid; ``holds``: it needs to fetch nothing."""
+    """What a node answered to the offer: ``code`` null means it bid; ``holds``: it needs to fetch nothing; ``wait_s``:
+    how long it would have to wait for room, about.
+    """
 
     peer: str
     code: str | None
     reason: str
     holds: bool
+    wait_s: float
 
 
 class DrawView(_View, frozen=True, kw_only=True):
-    """Among whom was drawn, who of them came first, and the salt that anyone can repeat it with."""
+    """Among whom was drawn, who of them came first, who last, and the salt that anyone can repeat it with."""
 
     salt: str
     bidders: tuple[str, ...]
     holders: tuple[str, ...]
+    waiting: tuple[str, ...]
 
 
 class ExecutionView(_View, frozen=True, kw_only=True):
     """One run on one node. ``state``: waiting, accepted, running, proposed or failed.
 
-    ``sources``: which driver of the node served each input, as it says.
+    ``sources``: which driver of the node served each input, as it says. ``wait_s``: how long it waits for room, about.
     """
 
     execution: str
@@ -48,6 +52,7 @@ class ExecutionView(_View, frozen=True, kw_only=True):
     agreed: bool | None
     lied: str | None
     sources: tuple[str, ...]
+    wait_s: float
 
 
 class GroupView(_View, frozen=True, kw_only=True):
@@ -240,13 +245,14 @@ class ModuleView(_View, frozen=True, kw_only=True):
 
 
 class NodeView(_View, frozen=True, kw_only=True):
-    """The node that answers. ``peer_id`` is the audience of tokens for it."""
+    """The node that answers. ``peer_id`` is the audience of tokens for it. ``gpus``: the model of each for jobs."""
 
     peer_id: str
     version: str
     addresses: tuple[str, ...]
     engines: tuple[str, ...]
     storages: tuple[str, ...]
+    gpus: tuple[str, ...]
     peers: int
 
 

@@ -1,4 +1,4 @@
-"""What one requester has of this node: its offers that we bid on, those being looked at, its executions. Pure.
+"""What requesters have of this node: offers that we bid on, those being looked at, executions. Pure.
 
 Every bound is for each requester by itself, so that nobody crowds out anybody else's. An account outlives its
 requester's session for as long as something of it is still being cleared up.
@@ -19,6 +19,7 @@ from node.model import (
     JobSpec,
     LocalPublisher,
     ObjectPublisher,
+    PeerId,
     Publisher,
     UrlInput,
     WasmEngine,
@@ -128,6 +129,35 @@ class Account:
             offer = taken.offer
         if offer is not None:
             self._offer_bytes -= weight(offer.spec)
+
+
+class Accounts:
+    """Those of all requesters that have anything here."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[PeerId, Account] = {}
+
+    def __len__(self) -> int:
+        return len(self._accounts)
+
+    @property
+    def promised(self) -> int:
+        """Bytes that all open bids would have this node fetch, each input once: executions share what is fetched."""
+        return sum({ref: size for each in self._accounts.values() for ref, size in each.promised.items()}.values())
+
+    def find(self, requester: PeerId) -> Account | None:
+        """Its account, if it has one."""
+        return self._accounts.get(requester)
+
+    def of(self, requester: PeerId) -> Account:
+        """Its account, opened now if there was none."""
+        return self._accounts.setdefault(requester, Account())
+
+    def forget_unused(self, requester: PeerId) -> None:
+        """Close its account if there is nothing to remember."""
+        account = self._accounts.get(requester)
+        if account is not None and account.is_unused:
+            del self._accounts[requester]
 
 
 def paths_weight(paths: Sequence[str] | None) -> int:

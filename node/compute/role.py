@@ -1,8 +1,9 @@
-"""The compute role's shell: answers offers, runs what it is given, hands over what won.
+"""The compute role's shell: runs what it is given, hands over what won.
 
 Everything that is kept of an execution belongs to its requester, and ends when that releases it, leaves, or is silent
 for too long. Nothing of a result leaves this node before its requester has said that it won, but for the list of its
 files once it has proposed, and what it writes to stdout and stderr: to its requester alone.
+Does not live here: which offers are bid on (``node.compute.offers``), how one run goes (``node.compute.run``).
 """
 
 from __future__ import annotations
@@ -16,38 +17,29 @@ import trio
 from node import limits
 from node.alarms import Alarms
 from node.ambient import Ambient
-from node.compute.account import Account, paths_weight
-from node.compute.admission import (
-    Abilities,
-    Refusal,
-    Terms,
-    known_terms,
-    looked_at,
-    refused_at_sight,
-    refused_for_disk,
-    refused_for_room,
-)
+from node.compute.account import Accounts, paths_weight
+from node.compute.admission import Abilities
 from node.compute.blobs import Wanted, blob_of
-from node.compute.capacity import Ledger, need_of, slots
+from node.compute.offers import Offers
 from node.compute.publish import published, take_back, take_back_all
+from node.compute.queue import Queue
 from node.compute.run import Bench, Execution, run
 from node.messages import (
+    WAIT_S_MAX,
     Accept,
-    Bid,
     BidRejected,
-    Decline,
     Failed,
     HandOver,
     NoResults,
     Offer,
     Proposed,
+    Queued,
     Release,
     Results,
     Started,
 )
 from node.model import ExecutionId, JobId, PeerId, VaultPublisher
 from node.transport.base import Blob, Transport
-from node.verifier.proposal import sealing_key_for
 
 log = logging.getLogger("quorate.compute")
 
@@ -61,14 +53,14 @@ _WORK_MAX = (limits.PEERS_MAX + 1) * (limits.OFFERS_CONSIDERED_PER_PEER + 2 * li
 class Compute:
     """Serves requesters until cancelled."""
 
-    def __init__(self, transport: Transport, bench: Bench, able: Abilities, ledger: Ledger, ambient: Ambient) -> None:
+    def __init__(self, transport: Transport, bench: Bench, able: Abilities, queue: Queue, ambient: Ambient) -> None:
         self._transport = transport
         self._bench = bench
-        self._able = able
-        self._ledger = ledger
+        self._queue = queue
         self._ambient = ambient
         self._alarms = Alarms()
-        self._accounts: dict[PeerId, Account] = {}
+        self._accounts = Accounts()
+        self._offers = Offers(transport, able, self._accounts, queue, self._begin)
         self._given: dict[ExecutionId, Execution] = {}  # until nothing of them is left here
         self._work_in, self._work = trio.open_memory_channel[_Work](_WORK_MAX)
 
@@ -93,19 +85,19 @@ class Compute:
 
     def left(self, peer: PeerId) -> None:
         """Nobody waits for what that requester ordered."""
-        account = self._accounts.get(peer)
+        account = self._accounts.find(peer)
         if account is None:
             return
         account.leave()
         for given in [given for given in self._given.values() if given.requester == peer]:
             self._release(given)
-        self._forget_unused(peer, account)
+        self._accounts.forget_unused(peer)
 
     def received(self, sender: PeerId, message: Inbound) -> None:
         """One message of a requester."""
         match message:
             case Offer():
-                self._offered(sender, message)
+                self._offers.received(sender, message)
             case Accept():
                 self._accepted(sender, message)
             case BidRejected(job):
@@ -123,84 +115,24 @@ class Compute:
         """What its own requester may read of an execution. Raises BlobRefused."""
         return await blob_of(self._bench, self._of(sender, ExecutionId(request.execution)), request)
 
-    # Offers ------------------------------------------------------------------------------------
-
-    def _offered(self, sender: PeerId, offer: Offer) -> None:
-        account = self._accounts.get(sender)
-        considering = 0 if account is None else account.considering
-        refused = _refused_for_key(sender) or refused_at_sight(offer, self._able)
-        if refused is not None:
-            self._decline(sender, offer, refused)
-        elif (terms := known_terms(offer.spec, self._able)) is not None:
-            self._decide(sender, offer, terms)
-        elif considering >= limits.OFFERS_CONSIDERED_PER_PEER:
-            self._decline(sender, offer, Refusal("full", "too many offers of yours are being looked at"))
-        else:
-            self._account(sender).considering += 1
-            self._begin(partial(self._consider, sender, offer, self._account(sender).session))
-
-    async def _consider(self, sender: PeerId, offer: Offer, session: int) -> None:
-        account = self._accounts[sender]
-        try:
-            found = await looked_at(offer.spec, self._able)
-            if account.session == session and not isinstance(found, Refusal) and found.to_fetch:
-                account.promise(JobId(offer.job), found.to_fetch)
-                found = await refused_for_disk(self._promised(), self._able) or found
-        finally:
-            account.considering -= 1
-            self._forget_unused(sender, account)
-        if account.session == session:  # Else it has left since, and the offer with it.
-            self._decide(sender, offer, found)
-
-    def _promised(self) -> int:
-        """Bytes that all open bids would have this node fetch, each input once: executions share what is fetched."""
-        return sum(
-            {ref: size for account in self._accounts.values() for ref, size in account.promised.items()}.values()
-        )
-
-    def _decide(self, sender: PeerId, offer: Offer, found: Terms | Refusal) -> None:
-        if isinstance(found, Refusal):
-            self._decline(sender, offer, found)
-            return
-        to_fetch = sum(found.to_fetch.values())
-        refused = refused_for_room(offer.spec, to_fetch, self._able, self._ledger.waiting)
-        if refused is not None:
-            self._decline(sender, offer, refused)
-        else:
-            self._bid(sender, offer, found.runs_with, holds=bool(offer.spec.inputs) and not to_fetch)
-
-    def _decline(self, sender: PeerId, offer: Offer, refused: Refusal) -> None:
-        account = self._accounts.get(sender)
-        if account is not None:
-            account.promise(JobId(offer.job), {})
-            self._forget_unused(sender, account)
-        log.info("declined", extra={"job": offer.job, "requester": sender, "reason": refused.reason})
-        self._transport.send(sender, Decline(offer.job, refused.code, refused.reason))
-
-    def _bid(self, sender: PeerId, offer: Offer, runs_with: str, *, holds: bool) -> None:
-        self._account(sender).bid_on(offer)
-        log.info("bid", extra={"job": offer.job, "requester": sender})
-        at_once = slots(need_of(offer.spec.resources), self._ledger.total)
-        self._transport.send(sender, Bid(offer.job, at_once, holds, runs_with))
+    # Executions --------------------------------------------------------------------------------
 
     def _rejected(self, sender: PeerId, job: JobId) -> None:
-        account = self._accounts.get(sender)
+        account = self._accounts.find(sender)
         if account is not None:
             account.forget(job)
-            self._forget_unused(sender, account)
-
-    # Executions --------------------------------------------------------------------------------
+            self._accounts.forget_unused(sender)
 
     def _accepted(self, sender: PeerId, accept: Accept) -> None:
         execution = ExecutionId(accept.execution)
         if execution in self._given:
             return
-        account = self._accounts.get(sender)
+        account = self._accounts.find(sender)
         taken = None if account is None else account.take(JobId(accept.job))
         if account is None or taken is None:
             self._transport.send(sender, Failed(execution, "full", "this node has no offer of that job (any more)"))
             return
-        full = account.refusal(taken.offer, paths_weight(accept.paths))
+        full = self._queue.overfull() or account.refusal(taken.offer, paths_weight(accept.paths))
         if full is not None:
             self._transport.send(sender, Failed(execution, "full", full))
             return
@@ -208,9 +140,17 @@ class Compute:
         taken.heard_at = trio.current_time()
         given = Execution(execution, sender, account, taken, accept.shard, accept.paths)
         self._given[execution] = given
-        if self._ledger.ask(execution, need_of(given.spec.resources)):
-            given.room.set()
+        self._reserve(given)
         self._begin(partial(self._work_on, given))
+
+    def _reserve(self, given: Execution) -> None:
+        now = trio.current_time()
+        wait_s = self._queue.wait_s(given.booking.need, now)
+        if self._queue.ask(given.execution, given.booking, now):
+            self._start((given.execution,))
+        else:
+            log.info("waits_for_room", extra={"execution": given.execution, "wait_s": round(wait_s, 1)})
+            self._transport.send(given.requester, Queued(given.execution, min(wait_s, WAIT_S_MAX)))
 
     async def _work_on(self, given: Execution) -> None:
         answer: Proposed | Failed | None = None
@@ -219,7 +159,9 @@ class Compute:
         if isinstance(answer, Proposed) and given.state != "released":
             assert given.results is not None
             given.state = "proposed"
-            self._start(self._ledger.keep_disk(given.execution, given.results.disk_bytes))
+            now = trio.current_time()
+            keep_s = given.kept_until - now
+            self._start(self._queue.proposed(given.execution, given.results.disk_bytes, now, keep_s))
             self._keep(given)
             self._tell(given, answer)
             return
@@ -284,7 +226,7 @@ class Compute:
         if given.state == "released":
             return
         given.state = "released"
-        self._ledger.withdraw(given.execution)
+        self._start(self._queue.withdraw(given.execution, trio.current_time()))
         given.scope.cancel()
         if given.expiry is not None:  # Else its work is under way, and clears up behind itself.
             given.expiry.cancel()
@@ -292,16 +234,17 @@ class Compute:
                 self._begin(partial(self._clear, given))
 
     async def _clear(self, given: Execution) -> None:
-        self._ledger.withdraw(given.execution)
+        self._start(self._queue.withdraw(given.execution, trio.current_time()))
         await self._bench.clear(given.execution)
-        self._start(self._ledger.give_back(given.execution))
+        self._start(self._queue.give_back(given.execution, trio.current_time()))
         await self._take_back(given)
         del self._given[given.execution]
         given.account.end(given.taken.offer, paths_weight(given.paths))
-        self._forget_unused(given.requester, given.account)
+        self._accounts.forget_unused(given.requester)
 
     def _start(self, executions: tuple[ExecutionId, ...]) -> None:
         for execution in executions:
+            self._given[execution].gpus = self._queue.gpus_of(execution)
             self._given[execution].room.set()
 
     def _of(self, sender: PeerId, execution: ExecutionId) -> Execution | None:
@@ -310,24 +253,8 @@ class Compute:
 
     # Bookkeeping -------------------------------------------------------------------------------
 
-    def _account(self, requester: PeerId) -> Account:
-        return self._accounts.setdefault(requester, Account())
-
-    def _forget_unused(self, requester: PeerId, account: Account) -> None:
-        if account.is_unused and self._accounts.get(requester) is account:
-            del self._accounts[requester]
-
     def _begin(self, work: _Work) -> None:
         try:
             self._work_in.send_nowait(work)
         except trio.WouldBlock as error:
             raise AssertionError("more work than offers and executions can give") from error
-
-
-def _refused_for_key(requester: PeerId) -> Refusal | None:
-    """Not every key that can sign can be sealed to, and then its executions could never propose."""
-    try:
-        sealing_key_for(requester)
-    except ValueError as error:
-        return Refusal("policy", str(error))
-    return None

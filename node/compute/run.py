@@ -21,9 +21,11 @@ from node.alarms import Alarm
 from node.ambient import Ambient, Offload
 from node.compute.account import Account, Taken
 from node.compute.borrowed import Borrowed, borrowed
+from node.compute.capacity import need_of
 from node.compute.kept import Kept, kept
 from node.compute.modules import ModuleFetcher
 from node.compute.parts import Part, mounted, parts_of
+from node.compute.queue import Booking
 from node.errors import DriverUnavailable, ExecutionFailed, NoRoom, OperatorError, StorageError
 from node.executor.base import Executor, Mount, RunLimits, Task
 from node.identity import Identity
@@ -33,19 +35,24 @@ from node.model import (
     DirHash,
     ExecutionId,
     FailureCode,
+    InlineInput,
+    Input,
     JobId,
     JobSpec,
     PeerId,
     Sha256,
+    WasmEngine,
+    about,
     cut,
     engine_name,
     module_of,
+    shown,
 )
 from node.publisher.base import Publishers
 from node.publisher.untold import Publication, Untold
 from node.removal import remove
 from node.room import need_room
-from node.spec import sha256_of
+from node.spec import room_s, sha256_of
 from node.storage.base import Prepared
 from node.storage.sources import Sources
 from node.turns import Turns
@@ -69,6 +76,7 @@ class Execution:
     paths: tuple[str, ...] | None  # what it sees of the inputs; None: all
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     room: trio.Event = field(default_factory=trio.Event)
+    gpus: tuple[str, ...] = ()  # ids of its own, once it has room
     state: Literal["running", "proposed", "won", "released"] = "running"
     results: Kept | None = None
     expiry: Alarm | None = None  # rings when nobody asked for the results in time
@@ -85,7 +93,8 @@ class Execution:
     @property
     def kept_until(self) -> float:
         """Trio's clock: when nobody will ask for its results any more, unless the requester says more of the job."""
-        return self.taken.heard_at + self.spec.timeout_s + limits.REPLY_S + limits.RESULTS_KEPT_S
+        life_s = room_s(self.spec) + self.spec.timeout_s + limits.REPLY_S
+        return self.taken.heard_at + life_s + limits.RESULTS_KEPT_S
 
     @property
     def job(self) -> JobId:
@@ -96,6 +105,18 @@ class Execution:
     def tenant(self) -> str:
         """Whose it is: a requester, and one of its clients."""
         return f"{self.requester}/{self.taken.offer.client}"
+
+    @property
+    def booking(self) -> Booking:
+        """What it wants of this node. Runs of one program for one client may well take equally long."""
+        engine = self.spec.engine
+        program = engine.module if isinstance(engine, WasmEngine) else engine.digest or engine.image
+        return Booking(
+            requester=self.requester,
+            kind=f"{self.tenant}/{program}",
+            need=need_of(self.spec.resources),
+            limit_s=self.spec.timeout_s,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +131,7 @@ class Bench:
     ambient: Ambient
     publishers: Publishers
     untold: Untold
+    fetches_data: bool = True  # False: inputs are used where they lie, or not at all
     publishing: Turns = field(default_factory=partial(Turns, limits.PUBLISHED_AT_ONCE))
     retracting: Turns = field(default_factory=partial(Turns, limits.PUBLISHED_AT_ONCE))  # A dead store holds up others.
     hashing: Turns = field(default_factory=partial(Turns, HASHED_AT_ONCE))  # Else large results would take all threads.
@@ -138,9 +160,12 @@ class Bench:
 
 async def run(bench: Bench, given: Execution, started: Callable[[tuple[str, ...]], None]) -> Proposed | Failed:
     """The answer to the requester: a sealed proposal, or why there is none. Leaves the results for the hand-over."""
+    with trio.move_on_after(room_s(given.spec)):
+        await given.room.wait()
+    if not given.room.is_set():
+        return _failed(given, "full", f"no room came free here within {about(room_s(given.spec))}")
     try:
         with trio.fail_after(given.spec.timeout_s):
-            await given.room.wait()
             results = await _results(bench, given, started)
     except trio.TooSlowError:
         return _failed(given, "time", f"over its limit of {given.spec.timeout_s:g} s; raise it with --timeout")
@@ -195,6 +220,7 @@ async def _inputs(bench: Bench, given: Execution, prepared: AsyncExitStack) -> _
         if parts is not None and index not in parts:
             seen.sources.append("")
             continue
+        await _need_held(bench, ref)
         here = await prepared.enter_async_context(bench.storage.prepared(ref, given.requester))
         seen.sources.append(here.source)
         mounts = await _mounts(here, ref.path, None if parts is None else parts[index], offload)
@@ -210,6 +236,13 @@ async def _mounts(here: Prepared, guest: str, parts: Sequence[Part] | None, offl
     if parts is None:
         return (Mount(here.path, guest),)
     return await (here.look or offload)(mounted, here.path, guest, parts)
+
+
+async def _need_held(bench: Bench, ref: Input) -> None:
+    """What was held when this node bid may have been evicted since."""
+    if bench.fetches_data or isinstance(ref, InlineInput) or not await bench.storage.to_fetch(ref):
+        return
+    raise StorageError(f"this node no longer holds {shown(ref)}, and its operator has no data fetched")
 
 
 def _task(given: Execution, module: Path | None, inputs: tuple[Mount, ...]) -> Task:
@@ -228,6 +261,7 @@ def _task(given: Execution, module: Path | None, inputs: tuple[Mount, ...]) -> T
             output_bytes=spec.resources.disk_bytes,
             output_files=limits.RESULT_FILES_MAX,
         ),
+        gpus=given.gpus,
         seed=sha256_of(f"{given.requester}/{given.job}/{given.shard}".encode()),
     )
 

@@ -34,6 +34,7 @@ EventKind = Literal[
     "bid",
     "declined",
     "drawn",
+    "queued",
     "started",
     "proposed",
     "execution_failed",
@@ -59,7 +60,7 @@ class Answer(_Record, frozen=True, kw_only=True):
     slots: int = 1  # executions that it would run at once
     holds: bool = False  # it needs to fetch nothing
     runs_with: str = ""  # what would run it: results of others cannot be compared
-    wait_s: float = 0.0  # how long it would have to wait there
+    wait_s: float = 0.0  # how long it would have to wait there for room, about
 
 
 class ExecutionRecord(_Record, frozen=True, kw_only=True):
@@ -74,6 +75,7 @@ class ExecutionRecord(_Record, frozen=True, kw_only=True):
     reason: str = ""
     agreed: bool | None = None  # after the verdict: with the winning group or not
     lied: str | None = None  # it won the vote and handed over something else: what
+    wait_s: float = 0.0  # how long it waits for room, about, as its node said when it was given to it
     sources: tuple[str, ...] = ()  # which driver served each input, as the node says; "" for one it does not see
 
 

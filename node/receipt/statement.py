@@ -69,12 +69,15 @@ class Rule(_Part, frozen=True, kw_only=True):
 
 
 class Reply(_Part, frozen=True, kw_only=True):
-    """What a node answered to the offer. ``code`` None: it bid; ``holds``: it needed to fetch nothing."""
+    """What a node answered to the offer. ``code`` None: it bid; ``holds``: it needed to fetch nothing; ``wait_s``: how
+    long it would have to wait for room, about.
+    """
 
     peer: PeerName
     code: Code | None
     reason: Reason
     holds: bool
+    wait_s: float
 
 
 class Run(_Part, frozen=True, kw_only=True):
@@ -211,7 +214,7 @@ def _time(seconds: float) -> str:
 
 
 def _reply(answer: Answer) -> Reply:
-    return Reply(peer=answer.peer, code=answer.code, reason=answer.reason, holds=answer.holds)
+    return Reply(peer=answer.peer, code=answer.code, reason=answer.reason, holds=answer.holds, wait_s=answer.wait_s)
 
 
 def _shards(facts: Facts) -> tuple[Shard, ...]:

@@ -21,13 +21,15 @@ def check_draw(predicate: Predicate) -> None:
     """That lots were drawn among enough nodes that bid. Raises BrokenError."""
     drawn, deal = predicate.draw, predicate.spec.deal
     answered = [reply.peer for reply in predicate.answers]
-    bids = {reply.peer: reply.holds for reply in predicate.answers if reply.code is None}
+    bids = {reply.peer: reply for reply in predicate.answers if reply.code is None}
     require(distinct(answered), "a node answered the offer twice")
     require(distinct(drawn.bidders), "a node is twice among the bidders")
     require(drawn.bidders == tuple(sorted(drawn.bidders)), "the bidders are not in order")
     require(bids.keys() >= set(drawn.bidders), "the draw has a node that did not bid")
-    holders = tuple(peer for peer in drawn.bidders if deal.holders_first and bids[PeerId(peer)])
+    holders = tuple(peer for peer in drawn.bidders if deal.holders_first and bids[peer].holds)
     require(drawn.holders == holders, "the nodes that come first are not those that said that they hold the data")
+    waiting = tuple(peer for peer in drawn.bidders if deal.ready_first and bids[peer].wait_s > 0)
+    require(drawn.waiting == waiting, "the nodes that come last are not those that said that they have to wait")
     require(
         len(drawn.bidders) >= deal.bids_needed,
         f"lots were drawn among {len(drawn.bidders)} bidders where the spec asks for {deal.bids_needed}",

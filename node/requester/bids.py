@@ -1,12 +1,34 @@
-"""Whether the bids of a job are enough, and whose results can be compared. Pure."""
+"""Whether the bids of a job are enough, whose results can be compared, and who can start at once. Pure.
+
+Bids of nodes that would have to wait for room are used when there are too few others. How long to hear others first is
+the wait that they could save: so it never takes more than twice as long as it would have without.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Set
 
 from node.journal.records import Answer
-from node.model import JobSpec
+from node.model import JobSpec, PeerId
 from node.requester.life import Bidding
+
+
+def ready(state: Bidding, spec: JobSpec) -> Bidding:
+    """Without the bids of nodes that would have to wait, unless the deal has lots alone decide."""
+    if not spec.deal.ready_first:
+        return state
+    return Bidding(tuple(answer for answer in state.answers if answer.code is not None or not answer.wait_s))
+
+
+def patience_s(state: Bidding, spec: JobSpec) -> float:
+    """How long to hear others, where bids are enough with those of nodes that would have to wait."""
+    return sorted(bid.wait_s for bid in comparable(state, spec))[spec.deal.concurrency - 1]
+
+
+def have_all_answered(state: Bidding, asked: Set[PeerId]) -> bool:
+    """Whether nobody who was asked may still bid."""
+    return len(state.answers) >= len(asked) and asked <= {answer.peer for answer in state.answers}
 
 
 def comparable(state: Bidding, spec: JobSpec) -> tuple[Answer, ...]:

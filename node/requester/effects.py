@@ -1,4 +1,7 @@
-"""What a job and its shards want done: effects of their machines, performed by ``role`` and ``steps``."""
+"""What the machines of jobs and shards want done: values that ``node.requester.steps`` and ``role`` perform.
+
+Does not live here: when (``node.requester.machine``, ``shard``), and the states and events (``life``).
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,18 @@ from node.requester.life import Stopped
 
 @dataclass(frozen=True, slots=True)
 class DrawLots:
-    """Draw among these bidders, some of whom hold the data, and deliver Drawn."""
+    """Draw among these bidders, some of whom hold the data, and some have to wait for room, and deliver Drawn."""
 
     bidders: tuple[PeerId, ...]
     holders: tuple[PeerId, ...]
+    waiting: tuple[PeerId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HearOthers:
+    """Deliver NoBetter after so many seconds."""
+
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,13 @@ class Decline:
 @dataclass(frozen=True, slots=True)
 class Engage:
     """Tell this node to run, and arm the deadline of its execution."""
+
+    run: ExecutionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """Arm the deadline of an execution anew, which has to wait for room first."""
 
     run: ExecutionRecord
 
@@ -90,9 +108,8 @@ class Note:
     shard: int | None = None
 
 
-JobEffect = DrawLots | Work | Stop | File | Decline | Note
-ShardEffect = Engage | Fetch | Compare | Dismiss | Note
+JobEffect = DrawLots | HearOthers | Work | Stop | File | Decline | Note
+ShardEffect = Engage | Extend | Fetch | Compare | Dismiss | Note
 Effect = JobEffect | ShardEffect | GoOn
-Performed = (
-    DrawLots | File | Decline | Engage | Fetch | Compare | Dismiss | Note | GoOn
-)  # by the role; the steps do the rest
+# By the role; the steps do the rest.
+Performed = DrawLots | HearOthers | File | Decline | Engage | Extend | Fetch | Compare | Dismiss | Note | GoOn

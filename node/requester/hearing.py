@@ -9,14 +9,14 @@ from msgspec import structs
 
 from node.errors import BadProposal
 from node.identity import Identity
-from node.messages import Bid, Decline, Failed, Proposed, Started
+from node.messages import Bid, Decline, Failed, Proposed, Queued, Started
 from node.model import ExecutionId, JobId, PeerId, cut
-from node.requester.life import Answered, Began, Proposal, RunFailed, ShardEvent
+from node.requester.life import Answered, Began, Proposal, RunFailed, ShardEvent, Waits
 from node.verifier.proposal import open_proposal
 
 log = logging.getLogger("quorate.requester")
 
-Inbound = Bid | Decline | Started | Proposed | Failed
+Inbound = Bid | Decline | Queued | Started | Proposed | Failed
 
 
 def answer_of(sender: PeerId, message: Bid | Decline) -> Answered:
@@ -31,10 +31,12 @@ def answer_of(sender: PeerId, message: Bid | Decline) -> Answered:
 
 
 def event_of(
-    identity: Identity, job: JobId, shard: int, sender: PeerId, message: Started | Proposed | Failed
+    identity: Identity, job: JobId, shard: int, sender: PeerId, message: Queued | Started | Proposed | Failed
 ) -> ShardEvent:
     """What a node says of its execution; a proposal that does not open is one that counts as the empty hash."""
     match message:
+        case Queued(execution, wait_s):
+            return Waits(sender, ExecutionId(execution), wait_s)
         case Started(execution, sources):
             return Began(sender, ExecutionId(execution), sources)
         case Proposed(execution, sealed):

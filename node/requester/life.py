@@ -1,8 +1,8 @@
 """The states and events of a job and of its shards, between which ``machine`` and ``shard`` lead.
 
 States are frozen and carry only what that state has, so votes cannot exist while bidding. A job knows of its shards how
-many are in which state; a shard knows nothing of the others. Does not live here: what is to be done
-(``node.requester.effects``), any decision.
+many are in which state; a shard knows nothing of the others. Does not live here: any decision, and what is done then
+(``node.requester.effects``).
 """
 
 from __future__ import annotations
@@ -109,6 +109,11 @@ class BidWindowClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class NoBetter:
+    """Waiting for bidders that can start at once is not worth it: nobody else is asked, or time is up."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drawn:
     """The lots are drawn."""
 
@@ -150,7 +155,7 @@ class CancelAsked:
     """The owner does not want it any more."""
 
 
-Event = Answered | Left | BidWindowClosed | Drawn | Moved | Filed | CannotKeep | JobDeadline | CancelAsked
+Event = Answered | Left | BidWindowClosed | NoBetter | Drawn | Moved | Filed | CannotKeep | JobDeadline | CancelAsked
 
 # --- a shard ------------------------------------------------------------------------------------
 
@@ -204,6 +209,15 @@ class TurnCame:
     """The execution of this node may begin."""
 
     peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """A node has to wait for room, about so long, before it can begin."""
+
+    peer: PeerId
+    execution: ExecutionId
+    wait_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +295,7 @@ class Stopped:
 
 ShardEvent = (
     TurnCame
+    | Waits
     | Began
     | Proposal
     | RunFailed

@@ -18,9 +18,9 @@ from dataclasses import replace
 
 from node import limits
 from node.journal.records import Answer, Failure, Tally
-from node.model import JobSpec
-from node.requester.bids import comparable, is_enough, too_few
-from node.requester.effects import Decline, DrawLots, File, JobEffect, Note, Stop, Work
+from node.model import JobSpec, about
+from node.requester.bids import comparable, is_enough, patience_s, ready, too_few
+from node.requester.effects import Decline, DrawLots, File, HearOthers, JobEffect, Note, Stop, Work
 from node.requester.ends import all_over, end_of_all, ended_as, moved, totals
 from node.requester.life import (
     Answered,
@@ -36,11 +36,13 @@ from node.requester.life import (
     JobDeadline,
     Left,
     Moved,
+    NoBetter,
     State,
     Stopped,
     Trouble,
     Working,
 )
+from node.spec import room_s
 
 Step = tuple[State, tuple[JobEffect, ...]]
 
@@ -71,6 +73,8 @@ def _bidding(state: Bidding, event: Event, spec: JobSpec, shards: int) -> Step:
             return Bidding(tuple(answer for answer in state.answers if answer.peer != peer)), ()
         case Drawn(draw):
             return Working(answers=state.answers, draw=draw, tally=Tally(waiting=shards)), (Work(),)
+        case NoBetter() | BidWindowClosed() if is_enough(state, spec):
+            return state, (_lots(state, spec),)
         case BidWindowClosed():
             reason = too_few(state, spec)
             failure = Failure(code="bids", reason=reason)
@@ -86,8 +90,12 @@ def _answered(state: Bidding, event: Answered, spec: JobSpec) -> Step:
     others = tuple(answer for answer in state.answers if answer.peer != event.peer)
     if len(others) < len(state.answers) and (event.code is not None or event.peer in state.bidders):
         return state, ()  # Who declined may come back and bid; nothing else is heard twice.
-    if is_enough(state, spec) or len(others) >= limits.BIDS_MAX:
+    if is_enough(ready(state, spec), spec) or len(others) >= limits.BIDS_MAX:
         return state, _too_late(event)
+    if event.code is None and event.wait_s > (allowed_s := room_s(spec)):
+        reason = f"room in {about(event.wait_s)}; an execution of it waits {about(allowed_s)} at most"
+        after, notes = _answered(state, Answered(event.peer, "full", reason), spec)
+        return after, (Decline(event.peer), *notes)
     answer = Answer(
         peer=event.peer,
         code=event.code,
@@ -100,14 +108,24 @@ def _answered(state: Bidding, event: Answered, spec: JobSpec) -> Step:
     after = Bidding((*others, answer))
     if event.code is not None:
         return after, (Note("declined", event.peer, text=event.reason),)
-    note = Note("bid", event.peer, text="it holds the data" if event.holds else "")
-    return after, (note, _lots(after, spec)) if is_enough(after, spec) else (note,)
+    note = Note("bid", event.peer, text=_terms(event))
+    if is_enough(able := ready(after, spec), spec):
+        return after, (note, _lots(able, spec))
+    if is_enough(after, spec) and not is_enough(state, spec):
+        return after, (note, HearOthers(patience_s(after, spec)))
+    return after, (note,)
+
+
+def _terms(bid: Answered) -> str:
+    holds = "it holds the data" if bid.holds else ""
+    return ", ".join(filter(None, [holds, f"it has room in {about(bid.wait_s)}" if bid.wait_s else ""]))
 
 
 def _lots(state: Bidding, spec: JobSpec) -> DrawLots:
-    bids = comparable(state, spec)
-    holders = tuple(bid.peer for bid in bids if bid.holds and spec.deal.holders_first)
-    return DrawLots(tuple(bid.peer for bid in bids), holders)
+    bids, deal = comparable(state, spec), spec.deal
+    holders = tuple(bid.peer for bid in bids if bid.holds and deal.holders_first)
+    waiting = tuple(bid.peer for bid in bids if bid.wait_s and deal.ready_first)
+    return DrawLots(tuple(bid.peer for bid in bids), holders, waiting)
 
 
 def _working(state: Working, event: Event, shards: int) -> Step:

@@ -23,6 +23,7 @@ from node.requester.life import (
     State,
     Working,
 )
+from node.spec import room_s
 
 TOLD_SHARDS_MAX = 32  # Of a job with more, the history tells verdicts and failures alone.
 
@@ -69,10 +70,11 @@ def shard_record(state: Shard) -> ShardRecord:
 def life_s(spec: JobSpec, shards: int) -> float:
     """Seconds from submission by which a job has ended, whatever happens.
 
-    Bids, then all shards one after the other: each may run for its time limit, answer late, and be handed over. With as
-    many nodes as the deal asks for and one slot on each this is what it takes if every shard takes all that it may.
+    Bids, then all shards one after the other: each may wait for room, run for its time limit, answer late, and be
+    handed over. With as many nodes as the deal asks for and one slot on each this is what it takes if every shard takes
+    all that it may.
     """
-    shard_s = spec.timeout_s + limits.REPLY_S + limits.HAND_OVER_S
+    shard_s = room_s(spec) + spec.timeout_s + limits.REPLY_S + limits.HAND_OVER_S
     return spec.deal.bid_window_s + shards * shard_s + limits.COMMITS_S
 
 

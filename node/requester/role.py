@@ -37,18 +37,42 @@ from node.messages import (
 from node.messages import Decline as Declined
 from node.model import ExecutionId, JobId, PeerId, Sha256, module_of
 from node.publisher.base import Publishers
+from node.requester.bids import have_all_answered
 from node.requester.comparing import Comparisons
 from node.requester.cut_off import end_cut_off
 from node.requester.delivery import Deliveries
-from node.requester.effects import Compare, Decline, Dismiss, DrawLots, Engage, Fetch, File, GoOn, Note, Performed
+from node.requester.effects import (
+    Compare,
+    Decline,
+    Dismiss,
+    DrawLots,
+    Engage,
+    Extend,
+    Fetch,
+    File,
+    GoOn,
+    HearOthers,
+    Note,
+    Performed,
+)
 from node.requester.handover import HandOvers
 from node.requester.hearing import Inbound, answer_of, event_of
 from node.requester.inlines import inline_blob
-from node.requester.life import Bidding, BidWindowClosed, Drawn, Event, JobDeadline, RunDeadline, Working
+from node.requester.life import (
+    Bidding,
+    BidWindowClosed,
+    Drawn,
+    Event,
+    JobDeadline,
+    NoBetter,
+    RunDeadline,
+    Working,
+)
 from node.requester.live import LiveJob
 from node.requester.shard import expects
 from node.requester.steps import Steps
 from node.requester.tailing import Logs
+from node.spec import room_s
 from node.transport.base import Blob, Transport
 from node.transport.files import file_blob
 from node.vault.modules import Modules
@@ -116,6 +140,7 @@ class Requester:
             if peer in live.asked:
                 live.asked.discard(peer)
                 self._steps.left(live, peer)
+                self._heard(live)
 
     def received(self, sender: PeerId, message: Inbound | Results | NoResults) -> None:
         """One message of a compute node."""
@@ -137,8 +162,13 @@ class Requester:
         live = self.live.get(JobId(message.job))
         if live is not None and sender in live.asked:
             self._steps.feed(live, answer_of(sender, message))
+            self._heard(live)
         elif isinstance(message, Bid):  # The job is over; the bidder should not keep its offer.
             self._transport.send(sender, BidRejected(message.job))
+
+    def _heard(self, live: LiveJob) -> None:
+        if isinstance(live.state, Bidding) and have_all_answered(live.state, live.asked):
+            self._steps.feed(live, NoBetter())
 
     async def blob(self, sender: PeerId, request: ModuleWanted | InlineWanted) -> Blob:
         """A module or an inline file, for a node that was chosen to run its job. Raises BlobRefused."""
@@ -205,10 +235,10 @@ class Requester:
 
     def _perform_one(self, live: LiveJob, effect: Performed) -> None:
         match effect:
-            case DrawLots(bidders, holders):
-                self._steps.feed(live, Drawn(lots(bidders, holders, self._ambient.token(32).hex())))
-            case Engage(run):
-                self._engage(live, run)
+            case DrawLots() | HearOthers():
+                self._choose(live, effect)
+            case Engage() | Extend():
+                self._engage(live, effect)
             case Fetch():
                 self._deliveries.order(live, effect)
             case Compare():
@@ -226,16 +256,34 @@ class Requester:
             case _:
                 assert_never(effect)
 
+    def _choose(self, live: LiveJob, effect: DrawLots | HearOthers) -> None:
+        if isinstance(effect, HearOthers):
+            self._arm(live, effect.seconds, NoBetter())
+            return
+        salt = self._ambient.token(32).hex()
+        self._steps.feed(live, Drawn(lots(effect.bidders, effect.holders, salt, effect.waiting)))
+
     def _dismiss(self, executions: tuple[ExecutionRecord, ...], *, retract: bool) -> None:
         for run in executions:
             self._transport.send(run.peer, Release(run.execution, retract))
 
-    def _engage(self, live: LiveJob, run: ExecutionRecord) -> None:
-        paths = None if live.plan is None else live.plan[run.shard]
-        self._transport.send(run.peer, Accept(live.job, run.shard, run.execution, paths))
+    def _engage(self, live: LiveJob, effect: Engage | Extend) -> None:
+        run, spec = effect.run, live.base.spec
+        seconds = spec.timeout_s + limits.REPLY_S
+        if isinstance(effect, Extend):
+            seconds += room_s(spec)
+        else:
+            paths = None if live.plan is None else live.plan[run.shard]
+            self._transport.send(run.peer, Accept(live.job, run.shard, run.execution, paths))
         if self._steps.find(run.execution) is not None:
-            late = partial(self._steps.feed_shard, live, run.shard, RunDeadline(run.execution))
-            live.deadlines[run.execution] = self._alarms.after(live.base.spec.timeout_s + limits.REPLY_S, late)
+            self._arm_run(live, run, seconds)
+
+    def _arm_run(self, live: LiveJob, run: ExecutionRecord, seconds: float) -> None:
+        armed = live.deadlines.get(run.execution)
+        if armed is not None:
+            armed.cancel()
+        late = partial(self._steps.feed_shard, live, run.shard, RunDeadline(run.execution))
+        live.deadlines[run.execution] = self._alarms.after(seconds, late)
 
     def _decline(self, live: LiveJob, peer: PeerId) -> None:
         if peer not in live.told:

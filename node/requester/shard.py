@@ -21,8 +21,8 @@ from dataclasses import replace
 import msgspec
 
 from node.journal.records import ExecutionRecord, Failure, ShardRecord, ShardResults, VerdictRecord
-from node.model import Deal, DirHash, ExecutionId, PeerId
-from node.requester.effects import Compare, Dismiss, Engage, Fetch, Note, ShardEffect
+from node.model import Deal, DirHash, ExecutionId, PeerId, about
+from node.requester.effects import Compare, Dismiss, Engage, Extend, Fetch, Note, ShardEffect
 from node.requester.ends import failure_of_all, judged, stopped, verdict_record, verdict_text
 from node.requester.life import (
     Began,
@@ -43,6 +43,7 @@ from node.requester.life import (
     ShardEvent,
     Stopped,
     TurnCame,
+    Waits,
 )
 from node.verifier.base import Verdict
 from node.verifier.vote import NotVerified, Unchecked, Verified
@@ -99,6 +100,8 @@ def _running(state: Running, event: ShardEvent, judge: Judge) -> Step:
     match event:
         case TurnCame(peer):
             return _turn_came(state, peer)
+        case Waits(peer, execution, wait_s):
+            return _waits(state, peer, execution, wait_s)
         case Began(peer, execution, sources):
             return _began(state, peer, execution, sources)
         case Proposal(peer, execution):
@@ -139,6 +142,16 @@ def _turn_came(state: Running, peer: PeerId) -> Step:
         return state, ()
     run = msgspec.structs.replace(run, state="accepted")
     return _with(state, run), (Note("drawn", peer, run.execution, shard=state.shard), Engage(run))
+
+
+def _waits(state: Running, peer: PeerId, execution: ExecutionId, wait_s: float) -> Step:
+    """Once: a node that says so again gets no more time."""
+    run = _open(state, peer, execution)
+    if run is None or run.state == "running" or run.wait_s or not wait_s:
+        return state, ()
+    run = msgspec.structs.replace(run, wait_s=wait_s)
+    note = Note("queued", peer, execution, f"waits for room, {about(wait_s)}", state.shard)
+    return _with(state, run), (note, Extend(run))
 
 
 def _began(state: Running, peer: PeerId, execution: ExecutionId, sources: tuple[str, ...]) -> Step:

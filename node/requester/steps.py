@@ -16,7 +16,18 @@ from node.journal.base import Entry, Journal, SaveJob, SaveShards
 from node.journal.records import JobEvent, JobRecord, ShardRecord
 from node.model import ExecutionId, PeerId
 from node.requester.effects import Decline, File, GoOn, Note, Performed, ShardEffect, Stop, Work
-from node.requester.life import Event, Filing, Left, Moved, Settled, Shard, ShardEvent, Stopped, TurnCame, Working
+from node.requester.life import (
+    Event,
+    Filing,
+    Left,
+    Moved,
+    Settled,
+    Shard,
+    ShardEvent,
+    Stopped,
+    TurnCame,
+    Working,
+)
 from node.requester.live import Change, LiveJob
 from node.requester.machine import step
 from node.requester.record import executions_of, is_told, moved_between, record_of, shard_record

@@ -36,7 +36,7 @@ from node.vault.results import Results
 NODE_ID = PeerId("12D3KooWBmAwcd4PJNJvfV89HwE48nwkRmAgo8Vy3uQEyNNHBox2")
 MODULE = b"\0asm\x01\0\0\0" + bytes(100)
 SPEC = {"engine": {"type": "wasm", "module": hashlib.sha256(MODULE).hexdigest()}}
-VIEW = NodeView(peer_id=NODE_ID, version="1", addresses=(), engines=("wasm",), storages=(), peers=1)
+VIEW = NodeView(peer_id=NODE_ID, version="1", addresses=(), engines=("wasm",), storages=(), gpus=(), peers=1)
 
 
 @dataclass

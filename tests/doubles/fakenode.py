@@ -120,7 +120,13 @@ def honest(handler: Handler) -> None:
     path, prefix = handler.path.partition("?")[0], fake.path("/results/")
     views: dict[str, Any] = {
         "/v1/node": NodeView(
-            peer_id=fake.peer_id, version="1", addresses=("/ip4/127.0.0.1/tcp/1",), engines=(), storages=(), peers=0
+            peer_id=fake.peer_id,
+            version="1",
+            addresses=("/ip4/127.0.0.1/tcp/1",),
+            engines=(),
+            storages=(),
+            gpus=(),
+            peers=0,
         ),
         "/v1/peers": PeerList(peers=("12D3KooWpeer",)),
         "/v1/jobs": fake.job if handler.command == "POST" else JobList(jobs=()),

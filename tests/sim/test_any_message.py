@@ -52,9 +52,10 @@ class Fuzzer:
         kinds = (
             lambda: m.Offer(draw.choice(self._made_up), "c" * 64, draw.choice(SPECS), draw.choice([0, 8, 2**62])),
             lambda: m.Accept(draw.choice(self._made_up), draw.choice([0, 1_000_000]), run),
-            lambda: m.Bid(job),
+            lambda: m.Bid(job, wait_s=draw.choice([0.0, 0.5, 1e9])),
             lambda: m.Decline(job, "full", "\x1b[2J" + "x" * draw.choice([0, 1990])),
             lambda: m.BidRejected(job),
+            lambda: m.Queued(run, draw.choice([0.0, 0.5, 1e9])),
             lambda: m.Started(run),
             lambda: self.proposal(job, run),
             lambda: m.Failed(run, draw.choice(["trap", "late", "cancelled"]), "no"),

@@ -69,7 +69,7 @@ def test_bidders_hear_that_a_job_ended_while_it_was_bidding(how):
             if how == "cancel":
                 await nodes.nodes[0].jobs.cancel(CLIENT, job)
             await handmade.hears(m.BidRejected, job=job)
-            assert nodes.nodes[0].compute._accounts == {}
+            assert not nodes.nodes[0].compute._accounts
 
     simulate(main)
 

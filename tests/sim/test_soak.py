@@ -45,8 +45,8 @@ def left_over(node):
         "winners asked": requester._hand_overs._waiting,
         "executions for others": compute._given,
         "accounts": compute._accounts,
-        "reserved": compute._ledger._taken,
-        "waiting": compute._ledger._waiting,
+        "reserved": compute._queue._ledger._taken,
+        "waiting": compute._queue._ledger._waiting,
         "modules held": node.modules._held,
         "modules under way": compute._bench.modules._under_way,
         "alarms": [*_armed(requester._alarms), *_armed(compute._alarms)],
@@ -83,13 +83,13 @@ def test_nothing_is_left_of_thousands_of_jobs(count, faults):
             for script in (HONEST, HONEST, wrong_now_and_then):
                 await nodes.start(script)
             await nodes.settled()
-            free = [node.compute._ledger.left for node in nodes.nodes]
+            free = [node.compute._queue.left for node in nodes.nodes]
             async with trio.open_nursery() as nursery:
                 for first in range(AT_ONCE):
                     nursery.start_soon(some, nodes, range(first, count, AT_ONCE))
             await trio.sleep(60)
             assert [left_over(node) for node in nodes.nodes] == [{}] * 3
-            assert [node.compute._ledger.left for node in nodes.nodes] == free
+            assert [node.compute._queue.left for node in nodes.nodes] == free
             assert [list((nodes.folder / f"{n}/scratch").iterdir()) for n in range(3)] == [[]] * 3
             assert not list((nodes.folder / "0/results").glob("*/*/*/.partial-*"))
             with pytest.raises(NodeError):

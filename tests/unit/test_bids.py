@@ -6,7 +6,7 @@ import msgspec
 from unit.shards import spec
 
 from node.journal.records import Answer
-from node.requester.bids import comparable, is_enough, too_few
+from node.requester.bids import comparable, have_all_answered, is_enough, patience_s, ready, too_few
 from node.requester.life import Bidding
 
 
@@ -64,3 +64,28 @@ def test_where_nothing_is_compared_any_engines_will_do():
 def test_bids_of_several_engines_are_named_when_none_has_enough():
     text = too_few(bids("abab"), spec())
     assert text.startswith("results can be compared only of one engine, and bids are of several: 2: a; 2: b")
+
+
+def waits(*seconds):
+    return Bidding(tuple(Answer(peer=f"p{number}", wait_s=wait_s) for number, wait_s in enumerate(seconds)))
+
+
+def test_bids_that_would_have_to_wait_are_set_apart_unless_lots_alone_decide():
+    state = waits(0.0, 5.0, 0.0)
+    assert ready(state, spec()).bidders == ("p0", "p2")
+    assert ready(state, spec(ready_first=False)) == state
+    assert ready(Bidding(declined("a")), spec()) == Bidding(declined("a"))
+
+
+def test_others_are_heard_for_no_longer_than_the_wait_that_they_could_save():
+    """Three will run it: the third of the shortest waits is what it takes with these bids."""
+    assert patience_s(waits(40.0, 5.0, 0.0, 7.0), spec()) == 7.0
+    assert patience_s(waits(0.0, 0.0, 0.0, 9.0), spec()) == 0.0
+
+
+def test_nobody_else_can_bid_when_all_that_were_asked_have_answered():
+    state = waits(1.0, 0.0)
+    assert have_all_answered(state, {"p0", "p1"})
+    assert have_all_answered(state, {"p1"})
+    assert not have_all_answered(state, {"p0", "p2"})
+    assert not have_all_answered(state, {"p0", "p1", "p2"})

@@ -31,6 +31,7 @@ def shard(
         agreed=None,
         lied=None,
         sources=sources,
+        wait_s=0.0,
     )
     failure = FailureView(code="executions", reason=f"nobody ran number {number}") if state == "failed" else None
     seen = PathsView(count=len(paths), first=paths[:10])

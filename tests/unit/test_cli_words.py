@@ -39,7 +39,7 @@ def job(votes: tuple[str, ...] = HONEST, state: str = "completed", **changes: ob
 
 
 def failed(code: str, *, declined: str | None = None) -> JobView:
-    answers = (AnswerView(peer="p", code=declined, reason="so", holds=False),) if declined else ()
+    answers = (AnswerView(peer="p", code=declined, reason="so", holds=False, wait_s=0.0),) if declined else ()
     nothing = {"results": None, "verdict": None, "executions": (), "draw": None}
     return job(state="failed", failure=FailureView(code=code, reason="because"), answers=answers, **nothing)
 

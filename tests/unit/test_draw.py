@@ -77,3 +77,20 @@ def test_every_bidder_is_chosen_about_equally_often() -> None:
 def test_what_cannot_be_drawn_is_a_bug(bidders: tuple[PeerId, ...], holders: tuple[PeerId, ...], count: int) -> None:
     with pytest.raises(AssertionError):
         chosen(lots(bidders, holders, SALT), JOB, 0, count)
+
+
+@pytest.mark.parametrize(
+    ("holders", "waiting", "order"),
+    [
+        ((), ("peer-2",), ("peer-0", "peer-4", "peer-1", "peer-3", "peer-2")),
+        ((), PEERS, ORDER),
+        (("peer-2",), ("peer-2",), ("peer-0", "peer-4", "peer-1", "peer-3", "peer-2")),
+        (("peer-1",), ("peer-2", "peer-0"), ("peer-1", "peer-4", "peer-3", "peer-2", "peer-0")),
+        (("peer-3", "peer-0"), ("peer-2", "peer-0"), ("peer-3", "peer-4", "peer-1", "peer-0", "peer-2")),
+    ],
+)
+def test_who_has_to_wait_comes_last_and_among_either_the_holders_first(holders, waiting, order) -> None:
+    drawn = lots(PEERS, holders, SALT, reversed(waiting))
+    assert drawn.waiting == tuple(sorted(waiting))
+    for count in range(6):
+        assert chosen(drawn, JOB, 0, count) == order[:count]

@@ -46,7 +46,7 @@ def play(events, state=None, the_spec=None, shards=1):
         performed.extend(effects)
         for effect in effects:
             if isinstance(effect, DrawLots):
-                to_come.insert(0, Drawn(lots(effect.bidders, effect.holders, "1" * 64)))
+                to_come.insert(0, Drawn(lots(effect.bidders, effect.holders, "1" * 64, effect.waiting)))
     return state, performed
 
 

@@ -135,10 +135,27 @@ def test_time_goes_forward() -> None:
         (lambda d: structs.replace(d, bidders=(*d.bidders, max(NODES))), "did not bid"),
         (lambda d: structs.replace(d, bidders=d.bidders[:4]), "among 4 bidders where the spec asks for 5"),
         (lambda d: structs.replace(d, holders=d.bidders[:1]), "said that they hold the data"),
+        (lambda d: structs.replace(d, waiting=d.bidders[:1]), "said that they have to wait"),
     ],
 )
 def test_the_draw_can_be_repeated(draw_of: Callable[[Any], Any], problem: str) -> None:
     assert problem in why(draw=draw_of(TOLD.draw))
+
+
+def test_who_said_that_it_has_to_wait_is_among_those_that_come_last() -> None:
+    busy = tuple(structs.replace(reply, wait_s=5.0) if reply.code is None else reply for reply in TOLD.answers)
+    assert "said that they have to wait" in why(answers=busy)
+    all_wait = structs.replace(TOLD.draw, waiting=TOLD.draw.bidders)
+    changed = structs.replace(TOLD, answers=busy, draw=all_wait)
+    assert isinstance(check(enveloped(REQUESTER, structs.replace(GENUINE, predicate=changed))), Holds)
+
+
+def test_where_lots_alone_decide_nobody_comes_last() -> None:
+    deal = structs.replace(TOLD.spec.deal, ready_first=False)
+    job = structs.replace(TOLD.spec, deal=deal)
+    busy = tuple(structs.replace(reply, wait_s=5.0) if reply.code is None else reply for reply in TOLD.answers)
+    lone = structs.replace(TOLD, spec=job, spec_sha256=spec.spec_hash(job), answers=busy)
+    assert isinstance(check(enveloped(REQUESTER, structs.replace(GENUINE, predicate=lone))), Holds)
 
 
 def test_a_bidder_is_named_among_the_answers() -> None:

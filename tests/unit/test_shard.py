@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from unit.shards import HASHES, PEERS, SHARD, execution, kept, play, proposal, running, spec, waiting
 
 from node.journal.records import Failure
-from node.requester.effects import Compare, Dismiss, Engage, Fetch, Note
+from node.requester.effects import Compare, Dismiss, Engage, Extend, Fetch, Note
 from node.requester.life import (
     Began,
     CannotKeep,
@@ -27,6 +27,7 @@ from node.requester.life import (
     Settled,
     Stopped,
     TurnCame,
+    Waits,
 )
 from node.requester.record import shard_record
 
@@ -60,6 +61,19 @@ def test_each_node_is_engaged_when_its_turn_comes_and_once():
         assert [effect.run.peer for effect in effects if isinstance(effect, Engage)] == [node]
         assert Note("drawn", node, execution(node), shard=SHARD) in effects
     assert play([TurnCame(PEERS[4])], state) == (state, [])
+
+
+def test_a_node_that_has_to_wait_for_room_gets_more_time_once():
+    state, nodes = running()
+    node = nodes[0]
+    after, effects = play([Waits(node, execution(node), 40.0)], state)
+    (extended,) = [effect.run for effect in effects if isinstance(effect, Extend)]
+    assert (extended.peer, extended.wait_s) == (node, 40.0)
+    assert Note("queued", node, execution(node), "waits for room, about 40 s", SHARD) in effects
+    assert play([Waits(node, execution(node), 50.0)], after) == (after, [])
+    assert play([Waits(nodes[1], execution(node), 50.0)], after) == (after, [])
+    began, _ = play([Began(nodes[1], execution(nodes[1]))], after)
+    assert play([Waits(nodes[1], execution(nodes[1]), 50.0)], began) == (began, [])
 
 
 def test_an_execution_that_waits_for_its_turn_can_say_nothing():
