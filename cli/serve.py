@@ -1,36 +1,30 @@
 """``serve``: from flags to a node's configuration. The one way from the command line into the engine room.
 
-Lives here: the command and what it takes of the machine by default. Does not live here: the node
-(``node.supervisor``).
+Lives here: the command, and the flags of network and data. Does not live here: what jobs may use (``cli.capacity``),
+which jobs are taken (``cli.selection``), the node (``node.supervisor``).
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import typer
 
 from cli import flags, quantities
-from cli.errors import UsageProblem
+from cli.capacity import Limit, capacity_of, free_disk, size_or
 from cli.exits import Exit
 from cli.flags import flat
+from cli.selection import Selection, selection_of
 from node import limits
-from node.config import Capacity, DataConfig, ServeConfig
+from node.config import DataConfig, ServeConfig
 
-MEMORY_SHARE = 0.8
-DISK_SHARE = 0.5  # Of what is free when the node starts; so are the next two.
-CACHE_SHARE = 0.25
+CACHE_SHARE = 0.25  # Of the disk that is free when the node starts; so is the next one.
 STORE_SHARE = 0.125
-_CGROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")  # A container's own limit (cgroup v2).
 
-NETWORK, DATA, LIMITS = "Network", "Data for jobs", "What jobs may use"
-
-_T = TypeVar("_T", int, float)
+NETWORK, DATA = "Network", "Data for jobs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,45 +162,6 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """What jobs may use; what is not given is taken from the machine."""
-
-    total_cpu: Annotated[
-        str,
-        typer.Option(
-            "--limit-total-cpu", metavar="CORES", help="All jobs; default: all cores.", rich_help_panel=LIMITS
-        ),
-    ] = ""
-    total_memory: Annotated[
-        str,
-        typer.Option(
-            "--limit-total-memory", metavar="SIZE", help="All jobs; default: 80 % of it.", rich_help_panel=LIMITS
-        ),
-    ] = ""
-    total_disk: Annotated[
-        str,
-        typer.Option(
-            "--limit-total-disk",
-            metavar="SIZE",
-            help="All jobs; default: half of what is free.",
-            rich_help_panel=LIMITS,
-        ),
-    ] = ""
-    job_cpu: Annotated[
-        str,
-        typer.Option("--limit-job-cpu", metavar="CORES", help="One job; default: the total.", rich_help_panel=LIMITS),
-    ] = ""
-    job_memory: Annotated[
-        str,
-        typer.Option("--limit-job-memory", metavar="SIZE", help="One job; default: the total.", rich_help_panel=LIMITS),
-    ] = ""
-    job_disk: Annotated[
-        str,
-        typer.Option("--limit-job-disk", metavar="SIZE", help="One job; default: the total.", rich_help_panel=LIMITS),
-    ] = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where the node keeps its things, and how it tells of itself."""
 
@@ -217,9 +172,9 @@ class Place:
 
 
 @flat
-def serve(place: Place, network: Network, data: Data, limit: Limit) -> Exit:
+def serve(place: Place, network: Network, data: Data, limit: Limit, selection: Selection) -> Exit:
     """Run a node until SIGINT or SIGTERM. It says its peer id, addresses and API URL when it is ready."""
-    wanted = config_of(place, network, data, limit)
+    wanted = config_of(place, network, data, limit, selection)
     from node import supervisor
 
     supervisor.serve(wanted)
@@ -235,7 +190,7 @@ def config(arguments: Sequence[str]) -> ServeConfig:
     return made
 
 
-def config_of(place: Place, network: Network, data: Data, limit: Limit) -> ServeConfig:
+def config_of(place: Place, network: Network, data: Data, limit: Limit, selection: Selection) -> ServeConfig:
     """What was asked for, with the machine's share where nothing was. Raises UsageProblem."""
     data_dir = (place.data_dir or flags.data_home()).expanduser().absolute()
     return ServeConfig(
@@ -246,23 +201,24 @@ def config_of(place: Place, network: Network, data: Data, limit: Limit) -> Serve
         api_port=network.api_port,
         peers=tuple(network.peer or ()),
         data=_data(data, data_dir),
-        capacity=_capacity(limit, data_dir),
+        capacity=capacity_of(limit, data_dir),
+        selection=selection_of(selection),
         authorized_clients=network.authorized_clients,
         log_format=place.log_format,
     )
 
 
 def _data(data: Data, data_dir: Path) -> DataConfig:
-    free = _free_disk(data_dir)
+    free = free_disk(data_dir)
     return DataConfig(
         filecoin_unsealed_path=data.filecoin_unsealed_path,
         verify_unsealed=data.verify_unsealed,
         ipfs_connect=data.ipfs_connect,
         ipfs_peers=tuple(data.ipfs_peer or ()),
         ipfs_gateways=tuple(data.ipfs_gateway or ()),
-        ipfs_store_bytes=_size(data.ipfs_store, "--ipfs-store", _share(free, STORE_SHARE)),
+        ipfs_store_bytes=size_or(data.ipfs_store, "--ipfs-store", _share(free, STORE_SHARE)),
         ipfs_keep_published_s=quantities.seconds(data.ipfs_keep_published, "--ipfs-keep-published"),
-        input_cache_bytes=_size(data.input_cache, "--input-cache", _share(free, CACHE_SHARE)),
+        input_cache_bytes=size_or(data.input_cache, "--input-cache", _share(free, CACHE_SHARE)),
         local_inputs=tuple(folder.expanduser().absolute() for folder in data.local_input or ()),
         object_stores=tuple(data.object_store or ()),
         local_publish=tuple(folder.expanduser().absolute() for folder in data.local_publish or ()),
@@ -274,49 +230,3 @@ def _data(data: Data, data_dir: Path) -> DataConfig:
 def _share(free: int, share: float) -> int:
     """On a disk that is almost full, enough to start with: nothing is taken before it is needed."""
     return max(int(free * share), limits.STORES_BYTES_MIN)
-
-
-def _capacity(limit: Limit, data_dir: Path) -> Capacity:
-    cpu = _cores(limit.total_cpu, "--limit-total-cpu", float(len(os.sched_getaffinity(0))))
-    memory = _size(limit.total_memory, "--limit-total-memory", int(machine_memory() * MEMORY_SHARE))
-    disk = _size(limit.total_disk, "--limit-total-disk", int(_free_disk(data_dir) * DISK_SHARE))
-    return Capacity(
-        total_cpu=cpu,
-        total_memory_bytes=memory,
-        total_disk_bytes=disk,
-        job_cpu=_at_most(_cores(limit.job_cpu, "--limit-job-cpu", cpu), cpu, "cpu"),
-        job_memory_bytes=_at_most(_size(limit.job_memory, "--limit-job-memory", memory), memory, "memory"),
-        job_disk_bytes=_at_most(_size(limit.job_disk, "--limit-job-disk", disk), disk, "disk"),
-    )
-
-
-def machine_memory() -> int:
-    """Bytes that this machine, or this container, has."""
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        allowed = _CGROUP_MEMORY.read_text().strip()
-    except OSError:
-        return physical
-    return min(physical, int(allowed)) if allowed.isdecimal() else physical
-
-
-def _free_disk(folder: Path) -> int:
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    return shutil.disk_usage(there).free
-
-
-def _cores(text: str, flag: str, default: float) -> float:
-    return quantities.cores(text, flag) if text else default
-
-
-def _size(text: str, flag: str, default: int) -> int:
-    return quantities.size(text, flag) if text else default
-
-
-def _at_most(one: _T, total: _T, what: str) -> _T:
-    if one > total:
-        raise UsageProblem(
-            f"--limit-job-{what}: one job may not have more than all ({one:g} > {total:g})",
-            f"lower it, or raise --limit-total-{what}",
-        )
-    return one

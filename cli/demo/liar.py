@@ -11,8 +11,10 @@ import re
 from pathlib import Path
 
 from cli import flags
+from cli.capacity import Limit
 from cli.exits import Exit
-from cli.serve import Data, Limit, Network, Place, config_of
+from cli.selection import Selection
+from cli.serve import Data, Network, Place, config_of
 from node.executor.base import Capabilities, Executor, Task
 from node.model import STDOUT, EngineSpec
 from node.supervisor import serve
@@ -75,9 +77,9 @@ def falsified(output: bytes) -> bytes:
 
 
 @flags.flat
-def lie(place: Place, network: Network, data: Data, limit: Limit) -> Exit:
+def lie(place: Place, network: Network, data: Data, limit: Limit, selection: Selection) -> Exit:
     """A node that falsifies results, with the flags of ``serve``."""
-    serve(config_of(place, network, data, limit), wrap=Liar)
+    serve(config_of(place, network, data, limit, selection), wrap=Liar)
     return Exit.DONE
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import typer
 
+from cli.capacity import machine_memory
 from cli.errors import UsageProblem
 from cli.keys import NODE_KEY
-from cli.serve import config, machine_memory
+from cli.serve import config
 from node import supervisor
 from node.config import DataConfig
 
