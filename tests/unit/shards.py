@@ -6,6 +6,7 @@ from doubles.peers import identity, peer
 
 from node.journal.records import ShardResults
 from node.model import Deal, JobId, JobSpec, WasmEngine
+from node.requester.effects import Dismiss
 from node.requester.life import Proposal, Running, TurnCame
 from node.requester.shard import begun, judge_of, step_shard
 from node.verifier.deterministic import Deterministic
@@ -73,3 +74,8 @@ def running(the_spec=None):
 
 def kept(node):
     return ShardResults(hash=HASHES["x"], files=3, bytes=5, peer=node)
+
+
+def dismissed(effects):
+    """Who is told to stop and delete, in order."""
+    return [run.peer for effect in effects if isinstance(effect, Dismiss) for run in effect.executions]
