@@ -11,8 +11,8 @@ import pytest
 from node import limits
 from node.errors import DriverUnavailable, ExecutionFailed
 from node.executor.base import RunLimits
+from node.executor.measure import Allowance, excess
 from node.executor.wasm import staging
-from node.executor.wasm.measure import Allowance, excess
 from node.executor.wasm.protocol import Failed
 from node.executor.wasm.reasons import compilation_ended_by, out_of_time, run_ended_by, run_failed
 

@@ -9,8 +9,8 @@ import signal
 
 from node.errors import DriverUnavailable, ExecutionFailed
 from node.executor.base import RunLimits
+from node.executor.measure import too_long
 from node.executor.wasm.confine import COMPILE_CPU_S, COMPILE_MEMORY_BYTES, COMPILED_BYTES_MAX
-from node.executor.wasm.measure import too_long
 from node.executor.wasm.protocol import Failed
 from node.model import cut
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from node.executor.wasm.measure import Allowance, excess, nameless_bytes
+from node.executor.measure import Allowance, excess, nameless_bytes
 
 FIRST_LOOK_S = 0.3
 _SHARE = 10  # Looking takes at most one part in ten of the time.

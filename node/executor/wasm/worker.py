@@ -15,9 +15,9 @@ import resource
 import signal
 import socket
 
+from node.executor.measure import Allowance, excess
 from node.executor.wasm import engine, staging, view
 from node.executor.wasm.confine import confine_worker
-from node.executor.wasm.measure import Allowance, excess
 from node.executor.wasm.protocol import (
     Answer,
     Broken,

@@ -1,6 +1,6 @@
 """How much a run has written: a walk over its results that ends at the limit, and what no walk meets.
 
-Does not live here: who looks when (``watch`` during a run, ``worker`` after it).
+Does not live here: who looks when (the engines, during a run and after it).
 """
 
 from __future__ import annotations
