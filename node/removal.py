@@ -20,6 +20,7 @@ def remove(top: Path) -> None:
     while waiting:
         folder = waiting[-1]
         found = len(waiting)
+        _opened_up(folder)
         for entry in _entries(folder):
             if not entry.is_dir(follow_symlinks=False):
                 os.unlink(entry.path)
@@ -27,11 +28,19 @@ def remove(top: Path) -> None:
                 waiting.append(Path(entry.path))
             else:
                 count += 1
+                _opened_up(Path(entry.path))
                 waiting.append(Path(entry.path).rename(top / f"{prefix}{count}"))
         if len(waiting) == found:
             waiting.pop()
             with contextlib.suppress(FileNotFoundError):
                 folder.rmdir()
+
+
+def _opened_up(folder: Path) -> None:
+    """A workload of our own user can take its folders' modes away, and so the way to what is in them."""
+    with contextlib.suppress(FileNotFoundError):
+        if folder.stat(follow_symlinks=False).st_mode & 0o700 != 0o700:
+            folder.chmod(0o700)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from doubles.users import without_privileges
 
 from node.removal import remove
 
@@ -49,3 +50,13 @@ def test_no_tree_is_too_deep(tmp_path: Path, depth: int) -> None:
 def test_what_is_not_there_is_removed_already(tmp_path: Path) -> None:
     remove(tmp_path / "missing")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_modes_that_shut_their_owner_out_are_no_hindrance() -> None:
+    with without_privileges() as owned:
+        (owned / "a" / "b" / "c").mkdir(parents=True)
+        (owned / "a" / "b" / "c" / "file").write_bytes(b"")
+        for path in ("a/b/c/file", "a/b/c", "a/b", "a"):
+            (owned / path).chmod(0)
+        remove(owned / "a")
+        assert list(owned.iterdir()) == []
