@@ -113,14 +113,18 @@ def _removed(path: Path) -> None:
 
 
 def _settled(path: Path, bytes_max: int) -> int:
-    """Bytes that the tree takes of the disk, once they are there. Its files are read-only from now on."""
+    """Bytes that the tree takes of the disk, once they are there. Its files are read-only from now on, for any user: a
+    container's is somebody else.
+    """
     size = taken = 0
     for found, entry_path in _walked(path):
         taken += found.st_size + limits.INPUT_ENTRY_BYTES
         if stat.S_ISREG(found.st_mode):
             size += found.st_size
             os.chmod(entry_path, 0o444)
-        elif not stat.S_ISDIR(found.st_mode):
+        elif stat.S_ISDIR(found.st_mode):
+            os.chmod(entry_path, 0o755)  # noqa: S103  (the folder above is the node's alone)
+        else:
             raise StorageError("what was fetched holds something that is neither a file nor a folder")
         if size > bytes_max:
             raise StorageError(f"more was fetched than the {bytes_max} bytes that were announced")
