@@ -10,7 +10,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 
@@ -29,6 +29,8 @@ _FORM = "SOURCE:/PATH, where SOURCE is a CID, https://…, s3://…, az://… or
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
     """What a job reads and leaves."""
+
+    command: ClassVar[str] = "wasm run"  # whose help says what the flags take
 
     volumes: Annotated[
         list[str] | None,

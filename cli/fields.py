@@ -1,7 +1,7 @@
 """From a field of a spec back to the flag that filled it: rules name fields, people who use flags see none. Pure.
 
 Lives here: which flag, as it was written, and what to write instead. Does not live here: what a flag means in the spec
-(``cli.wasm_spec``, ``cli.data``), the rules (``node.spec``).
+(``cli.job_spec``, ``cli.data``), the rules (``node.spec``).
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ FLAGS = {
     "$.name": "--name",
     "$.engine.args": "ARGS",
     "$.engine.env": "--env",
+    "$.engine.image": "IMAGE",
+    "$.engine.entrypoint": "--entrypoint",
+    "$.engine.workdir": "--workdir",
+    "$.engine.runtime": "--runtime",
     "$.inputs": "--input-volumes, -i, -u and --input-file",
     "$.outputs": "--output-volumes",
     "$.sharding.glob_pattern": "--sharding-glob-pattern",
@@ -34,6 +38,7 @@ FLAGS = {
     "$.resources.cpu": "--cpu",
     "$.resources.memory_bytes": "--memory",
     "$.resources.disk_bytes": "--disk",
+    "$.resources.gpus": "--gpu",
     "$.timeout_s": "--timeout",
 }
 
@@ -82,7 +87,7 @@ def _hint(path: str, problem: str, data: Data) -> str:
     if "its operator" in problem:
         return "ask another node with --api, or this one's operator"
     if _PLACE.match(path) is None:
-        return f"`{program()} wasm run --help` says what each flag takes"
+        return f"`{program()} {data.command} --help` says what each flag takes"
     meant = [int(match[1]) for match in _OF_AN_INPUT.finditer(f"{path} {problem}")]
     flags = [written(data)[index] for index in meant if index < len(written(data))]
     mover = next((flag for flag in flags if flag.startswith("--input-file ")), flags[0] if flags else "")

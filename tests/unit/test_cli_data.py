@@ -9,7 +9,8 @@ import pytest
 from cli.data import Data, publisher_of, sharding_of
 from cli.errors import SpecRefused, UsageProblem
 from cli.fields import by_flags
-from cli.wasm import Deal, Limits, Program
+from cli.submission import Deal, Limits
+from cli.wasm import Program
 from cli.wasm_spec import spec_of
 from node import limits
 from node.model import (

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from cli.errors import UsageProblem
-from cli.wasm import Deal, Limits, Program
-from cli.wasm_spec import name_of, read_module, spec_of
+from cli.job_spec import name_of
+from cli.submission import Deal, Limits
+from cli.wasm import Program
+from cli.wasm_spec import read_module, spec_of
 from node import limits
 from node.errors import InvalidModule
 from node.model import CidInput, Output
@@ -91,10 +93,10 @@ def test_what_the_rules_refuse_names_the_flag(wanted: Program, deal: Deal, flag:
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [("census.wasm", "census"), ("a b!c.wasm", "a-b-c"), ("-x.wasm", "x"), ("ü.wasm", "job"), ("n" * 99, "n" * 64)],
+    [("census", "census"), ("a b!c", "a-b-c"), ("-x", "x"), ("ü", "job"), ("n" * 99, "n" * 64)],
 )
-def test_a_job_is_named_after_its_module(file: str, name: str) -> None:
-    assert name_of(Path(file)) == name
+def test_a_job_is_named_after_its_program(file: str, name: str) -> None:
+    assert name_of(file) == name
 
 
 def test_a_module_is_named_by_its_sha256(tmp_path: Path) -> None:
