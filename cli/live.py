@@ -77,6 +77,8 @@ class JobWatch:
             row.setdefault("running", "chosen")
         elif event.kind == "queued":
             row["running"] = event.text
+        elif event.kind == "progress":
+            row["proposed"] = event.text
 
     def settled(self, job: JobView) -> None:
         """The job as it ended: who agreed, and what no event told."""

@@ -136,6 +136,34 @@ UNTOLD_MAX = 1_000  # Publications that are still to be taken back; the oldest i
 INLINE_FILES_MAX = 1_024  # Results of more files do not, however small they are.
 INLINE_BYTES_MAX = 64 * KiB  # Results up to this travel in the control frame.
 
+# --- docker -------------------------------------------------------------------------------------
+CONTAINER_MEMORY_MIN = 6 * MiB  # The engine's own; a run that is given less fails.
+CONTAINER_PIDS = 256  # Processes and threads of a run; it can start no further one.
+CONTAINER_FILES_OPEN = 4_096  # Of a process; it can open no further one.
+CONTAINER_MOUNTS = 1_000  # Inputs, and parts of them, that a run sees apart; with more it fails.
+CONTAINERS_LOOK_S = 0.25  # What a run has written is looked at so often; long looks are a tenth of the time,
+CONTAINERS_LOOK_MAX_S = 5.0  # but no more than this lies between two.
+DOCKER_CALLS = 16  # Calls of the engine at once, each in a thread; further ones wait.
+DOCKER_CALL_S = 20.0  # A call that takes longer has failed.
+DOCKER_PING_S = 5.0  # An engine that does not say within this that it is there is not.
+DOCKER_PING_EVERY_S = 10.0  # And is asked so often.
+DOCKER_RETRY_S = 2.0  # An engine that is not there, or keeps what is to go, is asked again after this.
+DOCKER_SWEEP_S = 60.0  # So often every container of ours that is not under way is removed.
+DOCKER_END_S = 10.0  # A container that is not removed within this is left to the sweep.
+DOCKER_DRAIN_S = 10.0  # What a run printed is read for this long after its end.
+DOCKER_OOM_S = 0.3  # So long after a kill the engine may say that it was for memory.
+DOCKER_QUESTIONS = 4  # Names being looked up in registries; further ones wait.
+IMAGE_LOOK_S = 15.0  # A name that is not found within this is not there.
+IMAGE_KNOWN_S = 60.0  # So long an image that was found counts as found,
+IMAGE_MISSING_S = 10.0  # and so long one that was not as missing.
+IMAGES_KNOWN = 1_024  # Answers kept; the oldest is asked for again.
+IMAGE_PULLS = 3  # At once; further ones wait, and requesters take turns.
+IMAGE_PULL_S = 3_600.0  # A pull that takes longer has failed.
+IMAGE_SILENT_S = 120.0  # The same of one that brings nothing for this long.
+IMAGE_BYTES_MAX = 16 * GiB  # Unpacked; a larger image is not kept.
+PROGRESS_LINES = 20  # Of one node for one job, in the job's history; further ones are not kept.
+PROGRESS_EVERY_S = 5.0  # A requester hears no more often how a pull goes.
+
 # --- inputs over http -----------------------------------------------------------------------------
 FETCH_CONNECT_S = 10.0  # A server that cannot be reached within this cannot be had.
 FETCH_ANSWER_S = 30.0  # The same of one that has not begun to answer.

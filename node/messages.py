@@ -116,6 +116,13 @@ class Started(_Message, frozen=True, tag="started"):
     sources: Annotated[tuple[SourceName, ...], msgspec.Meta(max_length=limits.INPUTS_MAX)] = ()
 
 
+class Progress(_Message, frozen=True, tag="progress"):
+    """Compute to requester: what a run waits for, in words for people, such as an image on its way."""
+
+    execution: Hex32
+    text: Reason
+
+
 class Proposed(_Message, frozen=True, tag="proposed"):
     """Compute to requester: my result, signed, then sealed to you (``node.verifier.proposal``)."""
 
@@ -178,6 +185,7 @@ Message = (
     | BidRejected
     | Queued
     | Started
+    | Progress
     | Proposed
     | Failed
     | HandOver

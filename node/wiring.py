@@ -130,7 +130,7 @@ class Node:
     def received(self, sender: PeerId, message: m.Message) -> None:
         """See Receiver."""
         match message:
-            case m.Bid() | m.Decline() | m.Queued() | m.Started() | m.Proposed() | m.Failed():
+            case m.Bid() | m.Decline() | m.Queued() | m.Started() | m.Progress() | m.Proposed() | m.Failed():
                 self.requester.received(sender, message)
             case m.Results() | m.NoResults():
                 self.requester.received(sender, message)

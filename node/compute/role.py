@@ -32,13 +32,14 @@ from node.messages import (
     HandOver,
     NoResults,
     Offer,
+    Progress,
     Proposed,
     Queued,
     Release,
     Results,
     Started,
 )
-from node.model import ExecutionId, JobId, PeerId, VaultPublisher
+from node.model import ExecutionId, JobId, PeerId, VaultPublisher, cut
 from node.transport.base import Blob, Transport
 
 log = logging.getLogger("quorate.compute")
@@ -155,7 +156,7 @@ class Compute:
     async def _work_on(self, given: Execution) -> None:
         answer: Proposed | Failed | None = None
         with given.scope:
-            answer = await run(self._bench, given, partial(self._started, given))
+            answer = await run(self._bench, given, partial(self._started, given), partial(self._progressed, given))
         if isinstance(answer, Proposed) and given.state != "released":
             assert given.results is not None
             given.state = "proposed"
@@ -179,6 +180,9 @@ class Compute:
 
     def _started(self, given: Execution, sources: tuple[str, ...]) -> None:
         self._transport.send(given.requester, Started(given.execution, sources))
+
+    def _progressed(self, given: Execution, text: str) -> None:
+        self._transport.send(given.requester, Progress(given.execution, cut(text)))
 
     def _tell(self, given: Execution, answer: Proposed | Failed) -> None:
         outcome = "proposed" if isinstance(answer, Proposed) else f"{answer.code}: {answer.reason}"

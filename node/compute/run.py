@@ -158,15 +158,22 @@ class Bench:
             await self.ambient.offload(_remove, self.folder(execution), self.list_of(execution))
 
 
-async def run(bench: Bench, given: Execution, started: Callable[[tuple[str, ...]], None]) -> Proposed | Failed:
-    """The answer to the requester: a sealed proposal, or why there is none. Leaves the results for the hand-over."""
+Started = Callable[[tuple[str, ...]], None]
+Tell = Callable[[str], None]
+
+
+async def run(bench: Bench, given: Execution, started: Started, tell: Tell) -> Proposed | Failed:
+    """The answer to the requester: a sealed proposal, or why there is none. Leaves the results for the hand-over.
+
+    ``tell`` hears, for people, what a run waits for.
+    """
     with trio.move_on_after(room_s(given.spec)):
         await given.room.wait()
     if not given.room.is_set():
         return _failed(given, "full", f"no room came free here within {about(room_s(given.spec))}")
     try:
         with trio.fail_after(given.spec.timeout_s):
-            results = await _results(bench, given, started)
+            results = await _results(bench, given, started, tell)
     except trio.TooSlowError:
         return _failed(given, "time", f"over its limit of {given.spec.timeout_s:g} s; raise it with --timeout")
     except ExecutionFailed as error:
@@ -183,7 +190,7 @@ async def run(bench: Bench, given: Execution, started: Callable[[tuple[str, ...]
     return Proposed(given.execution, _sealed(bench, given, results.hash))
 
 
-async def _results(bench: Bench, given: Execution, started: Callable[[tuple[str, ...]], None]) -> Kept:
+async def _results(bench: Bench, given: Execution, started: Started, tell: Tell) -> Kept:
     spec, folder = given.spec, bench.folder(given.execution)
     async with AsyncExitStack() as prepared:
         wanted = module_of(spec.engine)
@@ -194,7 +201,7 @@ async def _results(bench: Bench, given: Execution, started: Callable[[tuple[str,
             module = await bench.modules.fetched(given.requester, wanted)
         seen = await _inputs(bench, given, prepared)
         started(tuple(seen.sources))
-        task = _task(given, module, tuple(seen.mounts))
+        task = _task(given, module, tuple(seen.mounts), tell)
         exit_code = await bench.engines[engine_name(spec)].run(task, folder)
         for each in seen.borrowed:
             await each.need_unchanged()
@@ -245,7 +252,7 @@ async def _need_held(bench: Bench, ref: Input) -> None:
     raise StorageError(f"this node no longer holds {shown(ref)}, and its operator has no data fetched")
 
 
-def _task(given: Execution, module: Path | None, inputs: tuple[Mount, ...]) -> Task:
+def _task(given: Execution, module: Path | None, inputs: tuple[Mount, ...], tell: Tell) -> Task:
     spec = given.spec
     return Task(
         execution=given.execution,
@@ -260,8 +267,10 @@ def _task(given: Execution, module: Path | None, inputs: tuple[Mount, ...]) -> T
             memory_bytes=spec.resources.memory_bytes,
             output_bytes=spec.resources.disk_bytes,
             output_files=limits.RESULT_FILES_MAX,
+            cores=spec.resources.cpu,
         ),
         gpus=given.gpus,
+        tell=tell,
         seed=sha256_of(f"{given.requester}/{given.job}/{given.shard}".encode()),
     )
 

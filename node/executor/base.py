@@ -6,6 +6,7 @@ hashing of results (``node.verifier``), who may run what (``node.compute``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -45,6 +46,11 @@ class RunLimits:
     memory_bytes: int  # "memory", or an allocation that fails inside the workload
     output_bytes: int  # "output": stdout, stderr and volumes together
     output_files: int  # "output"
+    cores: float = 1.0  # how fast; nothing is ended for it
+
+
+def _unheard(text: str) -> None:
+    """Nobody listens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +69,7 @@ class Task:
     limits: RunLimits
     seed: str = ""  # what randomness may come from: the same for all executions of a shard, and for no others
     gpus: tuple[str, ...] = ()  # ids of those that are reserved for it
+    tell: Callable[[str], None] = _unheard  # hears, for people, what is fetched before it can run
 
 
 class Executor(Protocol):
@@ -79,6 +86,10 @@ class Executor(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """Constant for the life of the executor."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a run could start now, as far as is known."""
 
     async def serve(self) -> None:
         """Keep what is shared between runs (warm workers); cancelling it ends all of that. ``run`` needs it running."""

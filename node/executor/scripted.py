@@ -60,6 +60,11 @@ class ScriptedExecutor:
         """See Executor.capabilities."""
         return self._capabilities
 
+    @property
+    def is_ready(self) -> bool:
+        """See Executor.is_ready."""
+        return True
+
     async def serve(self) -> None:
         """See Executor.serve: there is nothing to keep."""
         await trio.sleep_forever()

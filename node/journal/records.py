@@ -36,6 +36,7 @@ EventKind = Literal[
     "drawn",
     "queued",
     "started",
+    "progress",
     "proposed",
     "execution_failed",
     "verdict",

@@ -9,14 +9,14 @@ from msgspec import structs
 
 from node.errors import BadProposal
 from node.identity import Identity
-from node.messages import Bid, Decline, Failed, Proposed, Queued, Started
+from node.messages import Bid, Decline, Failed, Progress, Proposed, Queued, Started
 from node.model import ExecutionId, JobId, PeerId, cut
 from node.requester.life import Answered, Began, Proposal, RunFailed, ShardEvent, Waits
 from node.verifier.proposal import open_proposal
 
 log = logging.getLogger("quorate.requester")
 
-Inbound = Bid | Decline | Queued | Started | Proposed | Failed
+Inbound = Bid | Decline | Queued | Started | Progress | Proposed | Failed
 
 
 def answer_of(sender: PeerId, message: Bid | Decline) -> Answered:

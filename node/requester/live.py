@@ -6,7 +6,7 @@ durable or needs not to be.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -78,6 +78,7 @@ class LiveJob:
     offered: bool = False  # its submission is durable
     asked: set[PeerId] = field(default_factory=set)  # who has heard the offer in its present session
     asked_before: dict[PeerId, int] = field(default_factory=dict)  # how often, in all sessions
+    told_by: Counter[PeerId] = field(default_factory=Counter)  # lines of progress
     told: set[PeerId] = field(default_factory=set)  # bidders who know already that it is over for them
     logged: dict[int, ExecutionId] = field(default_factory=dict)  # by shard: whose output was shown before its vote
     collected: Collected | None = None

@@ -30,12 +30,13 @@ from node.messages import (
     ModuleWanted,
     NoResults,
     Offer,
+    Progress,
     Proposed,
     Release,
     Results,
 )
 from node.messages import Decline as Declined
-from node.model import ExecutionId, JobId, PeerId, Sha256, module_of
+from node.model import ExecutionId, JobId, PeerId, Sha256, cut, module_of
 from node.publisher.base import Publishers
 from node.requester.bids import have_all_answered
 from node.requester.comparing import Comparisons
@@ -155,8 +156,17 @@ class Requester:
         if found is None:
             return
         live, shard = found
-        if not isinstance(message, Proposed) or expects(live.shards[shard], sender, execution):
+        if isinstance(message, Progress):
+            self._progressed(live, shard, sender, message)
+        elif not isinstance(message, Proposed) or expects(live.shards[shard], sender, execution):
             self._steps.feed_shard(live, shard, event_of(self._identity, live.job, shard, sender, message))
+
+    def _progressed(self, live: LiveJob, shard: int, sender: PeerId, message: Progress) -> None:
+        execution = ExecutionId(message.execution)
+        if expects(live.shards[shard], sender, execution) and live.told_by[sender] < limits.PROGRESS_LINES:
+            live.told_by[sender] += 1
+            note = Note("progress", sender, execution, text=cut(message.text), shard=shard)
+            self._steps.tell(live, (note,))
 
     def _answered(self, sender: PeerId, message: Bid | Declined) -> None:
         live = self.live.get(JobId(message.job))

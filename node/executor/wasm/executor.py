@@ -77,6 +77,11 @@ class WasmExecutor:
         """See Executor.capabilities."""
         return _CAPABILITIES
 
+    @property
+    def is_ready(self) -> bool:
+        """See Executor.is_ready: as much as ``probe`` knows."""
+        return sys.platform == "linux"
+
     async def serve(self) -> None:
         """See Executor.serve. Raises OperatorError when others can write to the cache."""
         self._open()
