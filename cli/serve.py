@@ -15,11 +15,12 @@ import typer
 
 from cli import flags, quantities
 from cli.capacity import Limit, capacity_of, free_disk, size_or
+from cli.docker_host import Containers, docker_of
 from cli.exits import Exit
 from cli.flags import flat
 from cli.selection import Selection, selection_of
 from node import limits
-from node.config import DataConfig, ServeConfig
+from node.config import DataConfig, DockerConfig, ServeConfig
 
 CACHE_SHARE = 0.25  # Of the disk that is free when the node starts; so is the next one.
 STORE_SHARE = 0.125
@@ -172,9 +173,11 @@ class Place:
 
 
 @flat
-def serve(place: Place, network: Network, data: Data, limit: Limit, selection: Selection) -> Exit:
+def serve(
+    place: Place, network: Network, data: Data, containers: Containers, limit: Limit, selection: Selection
+) -> Exit:
     """Run a node until SIGINT or SIGTERM. It says its peer id, addresses and API URL when it is ready."""
-    wanted = config_of(place, network, data, limit, selection)
+    wanted = config_of(place, network, data, containers, limit, selection)
     from node import supervisor
 
     supervisor.serve(wanted)
@@ -190,7 +193,9 @@ def config(arguments: Sequence[str]) -> ServeConfig:
     return made
 
 
-def config_of(place: Place, network: Network, data: Data, limit: Limit, selection: Selection) -> ServeConfig:
+def config_of(
+    place: Place, network: Network, data: Data, containers: Containers, limit: Limit, selection: Selection
+) -> ServeConfig:
     """What was asked for, with the machine's share where nothing was. Raises UsageProblem."""
     data_dir = (place.data_dir or flags.data_home()).expanduser().absolute()
     return ServeConfig(
@@ -201,6 +206,7 @@ def config_of(place: Place, network: Network, data: Data, limit: Limit, selectio
         api_port=network.api_port,
         peers=tuple(network.peer or ()),
         data=_data(data, data_dir),
+        docker=_docker(containers, data_dir),
         capacity=capacity_of(limit, data_dir),
         selection=selection_of(selection),
         authorized_clients=network.authorized_clients,
@@ -225,6 +231,11 @@ def _data(data: Data, data_dir: Path) -> DataConfig:
         object_publish=tuple(data.object_publish or ()),
         url_cidrs=tuple(data.allow_url_cidr or ()),
     )
+
+
+def _docker(containers: Containers, data_dir: Path) -> DockerConfig:
+    by_default = _share(free_disk(data_dir), CACHE_SHARE)
+    return docker_of(containers, lambda text, flag: size_or(text, flag, by_default))
 
 
 def _share(free: int, share: float) -> int:

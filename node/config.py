@@ -56,6 +56,23 @@ class DataConfig:
     url_cidrs: tuple[str, ...] = ()  # private networks that URL inputs may come from
 
 
+# Public ones, where anybody may put an image; the operator names others.
+REGISTRIES = ("docker.io", "ghcr.io", "quay.io", "gcr.io", "registry.k8s.io", "mcr.microsoft.com", "public.ecr.aws")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DockerConfig:
+    """The engine for containers, and what jobs may have of it."""
+
+    socket: Path | None = None  # None: no docker
+    allow_network: bool = False
+    allow_root: bool = False
+    runtime: str = ""  # of every container; "": the engine's default
+    sandboxes: tuple[str, ...] = ()  # runtimes that are sandboxes, besides those that are known
+    registries: tuple[str, ...] = REGISTRIES  # hosts that images may be pulled from; "*": any
+    images_bytes: int = 20 * limits.GiB  # of all images that jobs brought
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeConfig:
     """One node."""
@@ -69,5 +86,6 @@ class ServeConfig:
     capacity: Capacity
     data: DataConfig = DataConfig()
     selection: SelectionConfig = SelectionConfig()
+    docker: DockerConfig = DockerConfig()
     authorized_clients: Path | None = None
     log_format: Literal["text", "json"] = "text"

@@ -30,8 +30,9 @@ from node.api.views import NodeView
 from node.compute.gpus import found as gpus_found
 from node.compute.probes import check_probe, probe_for
 from node.config import ServeConfig
-from node.errors import OperatorError
+from node.errors import DriverUnavailable, OperatorError
 from node.executor.base import Executor
+from node.executor.docker.executor import DockerExecutor
 from node.executor.wasm.executor import WasmExecutor
 from node.identity import Identity
 from node.journal.writer import ThreadedJournal
@@ -44,6 +45,7 @@ from node.wiring import Node, Parts
 log = logging.getLogger("quorate.node")
 
 KEY_FILE = "node.key"
+PROBED_S = 10.0  # An engine that does not say within this whether it is there may say so later.
 Wrap = Callable[[Executor], Executor]
 
 
@@ -88,7 +90,7 @@ async def _main(config: ServeConfig, wrap: Wrap) -> None:
         identity=identity,
         transport=transport,
         journal=ThreadedJournal(config.data_dir / "journal.sqlite"),
-        executors=(wrap(WasmExecutor(config.data_dir / "compiled", ambient.offload)),),
+        executors=tuple(map(wrap, _executors(config, identity, ambient))),
         storage=data.sources,
         publishers=data.publishers,
         services=data.services,
@@ -107,6 +109,13 @@ async def _main(config: ServeConfig, wrap: Wrap) -> None:
         signals.cancel_scope.cancel()
 
 
+def _executors(config: ServeConfig, identity: Identity, ambient: Ambient) -> tuple[Executor, ...]:
+    return (
+        WasmExecutor(config.data_dir / "compiled", ambient.offload),
+        DockerExecutor(config.docker, config.data_dir / "docker", identity.peer_id, ambient.offload),
+    )
+
+
 async def _run(config: ServeConfig, parts: Parts, admission: Admission) -> None:
     node = Node(parts)
     async with trio.open_nursery() as nursery:
@@ -115,7 +124,7 @@ async def _run(config: ServeConfig, parts: Parts, admission: Admission) -> None:
         app = make_app(_services(node, parts, admission))
         url = await nursery.start(serve_api, app, config.api_host, config.api_port)
         gc.freeze()
-        _announce(config, parts, url)
+        _announce(config, parts, await _engines(parts), url)
 
 
 def _services(node: Node, parts: Parts, admission: Admission) -> Services:
@@ -124,7 +133,7 @@ def _services(node: Node, parts: Parts, admission: Admission) -> Services:
             peer_id=parts.identity.peer_id,
             version=version("quorate"),
             addresses=parts.transport.addresses,
-            engines=tuple(executor.name for executor in parts.executors),
+            engines=tuple(executor.name for executor in parts.executors if executor.is_ready),
             storages=parts.storage.names,
             gpus=tuple(gpu.name for gpu in parts.gpus),
             peers=len(parts.transport.peers),
@@ -143,16 +152,31 @@ def _services(node: Node, parts: Parts, admission: Admission) -> Services:
     )
 
 
-def _announce(config: ServeConfig, parts: Parts, url: str) -> None:
+async def _engines(parts: Parts) -> dict[str, str]:
+    """By name, why each cannot run anything; "" where it can."""
+    found = dict.fromkeys((executor.name for executor in parts.executors), "not known yet")
+    for executor in parts.executors:
+        try:
+            with trio.move_on_after(PROBED_S):
+                await executor.probe()
+                found[executor.name] = ""
+        except DriverUnavailable as error:
+            found[executor.name] = str(error)
+    return found
+
+
+def _announce(config: ServeConfig, parts: Parts, engines: dict[str, str], url: str) -> None:
     addresses, storages = parts.transport.addresses, parts.storage.names
     gpus = [f"{gpu.name} ({gpu.id})" for gpu in parts.gpus]
     fields = {"peer_id": parts.identity.peer_id, "addresses": list(addresses), "api_url": url, "inputs": list(storages)}
     fields |= {"gpus": gpus} if gpus else {}
+    fields["engines"] = [name for name, problem in engines.items() if not problem]
     if config.log_format == "json":
         log.info("ready", extra=fields)
         return
     lines = [f"quorate {version('quorate')} is ready", f"  peer id  {parts.identity.peer_id}"]
     lines += [f"  listens  {address}" for address in addresses]
+    lines += [f"  engine   {name}{problem and f': {problem}'}" for name, problem in engines.items()]
     lines += [f"  API      {url}", f"  inputs   {', '.join(storages)}", f"  data     {config.data_dir}"]
     lines[-1:-1] = [f"  GPU      {gpu}" for gpu in gpus]
     sys.stderr.write("\n".join(lines) + "\n")

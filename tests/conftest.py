@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from doubles.dockers import Docker, private_docker, the_docker
 from doubles.kubo import Kubo, kubo_daemon, kubo_program
 from doubles.objectservers import ObjectServer, azure_program, azure_server, s3_program, s3_server
 from needs import Need
@@ -51,6 +52,19 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
     """A real Azure Blob, which tests share by making containers of their own; its program is fetched the first time."""
     with azure_server(azure_program(), tmp_path_factory.mktemp("azure") / "server") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def docker() -> Iterator[Docker]:
+    """A real docker engine that tests share, by making containers of their own."""
+    yield from the_docker()
+
+
+@pytest.fixture
+def own_docker() -> Iterator[Docker]:
+    """A real docker engine of this test alone: it may be hurt. It takes about two seconds."""
+    with private_docker() as engine:
+        yield engine
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

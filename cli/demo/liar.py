@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cli import flags
 from cli.capacity import Limit
+from cli.docker_host import Containers
 from cli.exits import Exit
 from cli.selection import Selection
 from cli.serve import Data, Network, Place, config_of
@@ -37,6 +38,11 @@ class Liar:
     def capabilities(self) -> Capabilities:
         """As the honest one."""
         return self._honest.capabilities
+
+    @property
+    def is_ready(self) -> bool:
+        """As the honest one."""
+        return self._honest.is_ready
 
     async def serve(self) -> None:
         """As the honest one."""
@@ -77,9 +83,9 @@ def falsified(output: bytes) -> bytes:
 
 
 @flags.flat
-def lie(place: Place, network: Network, data: Data, limit: Limit, selection: Selection) -> Exit:
+def lie(place: Place, network: Network, data: Data, containers: Containers, limit: Limit, selection: Selection) -> Exit:
     """A node that falsifies results, with the flags of ``serve``."""
-    serve(config_of(place, network, data, limit, selection), wrap=Liar)
+    serve(config_of(place, network, data, containers, limit, selection), wrap=Liar)
     return Exit.DONE
 
 

@@ -59,6 +59,8 @@ async def serving(executor: Executor) -> AsyncIterator[None]:
 class ExecutorContract:
     """Inherit, define ``world`` and ``run``; pytest collects the rest."""
 
+    engine = "wasm"
+
     def world(self, folder: Path) -> World:
         raise NotImplementedError
 
@@ -212,7 +214,8 @@ class ExecutorContract:
         async def body(world: World) -> None:
             await trio.testing.wait_all_tasks_blocked()
             await world.executor.probe()
-            assert world.executor.name == "wasm"
+            assert world.executor.name == self.engine
+            assert world.executor.is_ready
             assert world.executor.capabilities.isolates_network
             assert world.executor.capabilities == world.executor.capabilities
 

@@ -1,0 +1,77 @@
+"""How a pull goes, what ends it, and which images make room for others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.errors import DriverUnavailable, NoRoom
+from node.executor.docker.pull import Pull
+from node.executor.docker.pulled import Pulled
+
+
+def a_pull(folder: Path, bytes_max: int = 1000) -> Pull:
+    return Pull("a@sha256:1", str(folder), bytes_max, [])
+
+
+def downloading(layer: str, total: int) -> dict[str, Any]:
+    return {"id": layer, "status": "Downloading", "progressDetail": {"current": 1, "total": total}}
+
+
+def test_layers_count_together_and_each_once(tmp_path: Path) -> None:
+    pull = a_pull(tmp_path)
+    for line in ({"status": "Pulling from a"}, downloading("1", 600), downloading("1", 600), downloading("2", 400)):
+        pull.heard(line)
+    with pytest.raises(NoRoom, match="1000 bytes"):
+        pull.heard(downloading("3", 1))
+
+
+def test_what_the_engine_has_against_it_ends_it(tmp_path: Path) -> None:
+    with pytest.raises(DriverUnavailable, match="unauthorized"):
+        a_pull(tmp_path).heard({"errorDetail": {}, "error": "unauthorized"})
+
+
+def test_one_that_nobody_waits_for_ends_with_the_next_line(tmp_path: Path) -> None:
+    pull = a_pull(tmp_path)
+    pull.is_abandoned = True
+    with pytest.raises(DriverUnavailable):
+        pull.heard({"status": "Downloading"})
+
+
+def test_an_engine_that_sees_other_files_than_we_do_is_no_trouble(tmp_path: Path) -> None:
+    a_pull(tmp_path / "elsewhere").heard({"status": "Extracting"})
+
+
+def test_the_image_used_longest_ago_goes_and_never_the_last(tmp_path: Path) -> None:
+    pulled = Pulled(tmp_path / "pulled.json", 100)
+    for name in ("a", "b", "c"):
+        pulled.add(name, 40)
+    assert pulled.in_the_way() == ("a",)
+    pulled.use("a")
+    assert pulled.in_the_way() == ("b",)
+    pulled.add("huge", 1000)
+    assert pulled.in_the_way() == ("b", "c", "a")
+    pulled.drop("huge")
+    pulled.drop("b")
+    assert pulled.in_the_way() == ()
+
+
+def test_it_is_known_over_a_restart_in_its_order(tmp_path: Path) -> None:
+    pulled = Pulled(tmp_path / "pulled.json", 50)
+    pulled.add("a", 40)
+    pulled.add("b", 40)
+    pulled.use("a")
+    pulled.save()
+    again = Pulled(tmp_path / "pulled.json", 50)
+    again.open()
+    assert again.in_the_way() == ("b",)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a": "b"}'])
+def test_what_cannot_be_read_is_nothing(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "pulled.json").write_bytes(content)
+    pulled = Pulled(tmp_path / "pulled.json", 0)
+    pulled.open()
+    assert pulled.in_the_way() == ()
