@@ -28,6 +28,7 @@ QUORATE_KEY the file with your key."""
 
 COMMANDS = (
     ("serve", "cli.serve:serve", "Run a node."),
+    ("docker", "cli.docker:app", "Submit jobs that run in containers."),
     ("wasm", "cli.wasm:app", "Submit WebAssembly jobs."),
     ("job", "cli.job:app", "Your jobs: list, describe, logs, get, cancel, wait."),
     ("verify", "cli.local:verify", "Check a receipt and its results, offline."),
