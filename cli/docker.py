@@ -7,7 +7,7 @@ what a flag means in the spec (``cli.docker_spec``), the engine of a node (``cli
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import typer
 
@@ -25,6 +25,8 @@ INSIDE = "The container"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container(Work):
     """What runs, on what, and in what."""
+
+    command: ClassVar[str] = "docker run"
 
     image: Annotated[str, typer.Argument(help="NAME:TAG, which is pinned to a digest once, or NAME@sha256:….")]
     args: Annotated[
@@ -77,4 +79,4 @@ def run(container: Container, deal: Deal, limits: Limits, then: Then, target: Ta
     known = warning(wanted)
     if known and not then.id_only:
         output.say(f"note: {known}", "dim")
-    return submitted(wanted, rest)
+    return submitted(wanted, container, rest)
