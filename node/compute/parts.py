@@ -59,7 +59,7 @@ def mounted(root: Path, guest: str, parts: Sequence[Part]) -> list[Mount]:
             _check(folder, part, guest)
     finally:
         os.close(folder)
-    return [Mount(root.joinpath(*part), "/".join((guest, *part)), guest) for part in parts]
+    return [Mount(root.joinpath(*part), "/".join((guest, *part)), guest, root) for part in parts]
 
 
 def _check(folder: int, part: Part, guest: str) -> None:

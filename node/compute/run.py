@@ -20,7 +20,7 @@ from node import limits
 from node.alarms import Alarm
 from node.ambient import Ambient, Offload
 from node.compute.account import Account, Taken
-from node.compute.borrowed import Borrowed, borrowed
+from node.compute.borrowed import Borrowed, Named, borrowed
 from node.compute.capacity import need_of
 from node.compute.kept import Kept, kept
 from node.compute.modules import ModuleFetcher
@@ -223,6 +223,7 @@ async def _inputs(bench: Bench, given: Execution, prepared: AsyncExitStack) -> _
     inputs, offload = given.spec.inputs, bench.ambient.offload
     parts = None if given.paths is None else await offload(parts_of, [ref.path for ref in inputs], given.paths)
     seen = _Seen()
+    named: Named | None = {} if bench.engines[engine_name(given.spec)].capabilities.deterministic else None
     for index, ref in enumerate(inputs):
         if parts is not None and index not in parts:
             seen.sources.append("")
@@ -232,7 +233,7 @@ async def _inputs(bench: Bench, given: Execution, prepared: AsyncExitStack) -> _
         seen.sources.append(here.source)
         mounts = await _mounts(here, ref.path, None if parts is None else parts[index], offload)
         if here.look is not None:
-            lent = await borrowed(here.look, mounts)
+            lent = await borrowed(here.look, mounts, named)
             mounts = lent.mounts
             seen.borrowed.append(lent)
         seen.mounts.extend(mounts)

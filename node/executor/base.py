@@ -27,6 +27,8 @@ class Mount:
     """A folder or file of this machine, shown to the workload read-only at ``guest``.
 
     ``within``: a guest folder above it that shows this and other mounts within it, and nothing else.
+    ``root``: the whole input that it is a part of; None: it is all of it. ``inode``: which that was when it was looked
+    at, by device and inode; None: of the node's own, where looking again cannot hang.
     ``is_bound``: a single file or a part, of data that the node does not own: neither linked nor copied, where that can
     be. No link may stand in its place or, for a part, on the way from its input to it.
     """
@@ -34,7 +36,9 @@ class Mount:
     host: Path
     guest: str
     within: str | None = None
+    root: Path | None = None
     is_bound: bool = False
+    inode: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

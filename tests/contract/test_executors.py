@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import trio
 from contract.executors import OUTPUTS, ROOMY, ExecutorContract, Program, World
@@ -68,8 +69,11 @@ class WasmWorld:
         self.executor = WasmExecutor(folder / "cache", Threads())
 
     def task(self, program: Program, number: int) -> Task:
+        """Who sleeps does so in the profile in which time passes."""
         module = written_in_wat(program)
-        return a_task(module.kept(self._folder), module.sha256, number)
+        task = a_task(module.kept(self._folder), module.sha256, number)
+        profile: Literal["native", "deterministic"] = "native" if program.sleeps_s else "deterministic"
+        return replace(task, engine=WasmEngine(module=module.sha256, profile=profile))
 
     def still_running(self) -> int:
         """Workers: grandchildren of this process."""

@@ -16,6 +16,7 @@ from node.ambient import Threads
 from node.errors import OperatorError
 from node.executor.wasm.confine import COMPILE_CPU_S, COMPILE_MEMORY_BYTES, COMPILED_BYTES_MAX
 from node.executor.wasm.executor import WasmExecutor
+from node.executor.wasm.protocol import PARTS
 
 
 def slow_to_compile() -> Wasm:
@@ -31,7 +32,8 @@ def slow_to_compile() -> Wasm:
 
 
 def modules_of(folder: Path) -> list[Path]:
-    return sorted((folder / "cache").glob("*.cwasm"))
+    """Compiled ones, without the parts of the profile."""
+    return sorted(path for path in (folder / "cache").glob("*.cwasm") if path.name.partition(".")[0] not in PARTS)
 
 
 @pytest.mark.parametrize(
@@ -171,6 +173,16 @@ async def compilers_limits() -> list[dict[str, str]]:
 def hard_limits(pid: int) -> dict[str, str]:
     lines = Path("/proc", str(pid), "limits").read_text().splitlines()[1:]
     return {line[:26].strip(): line[26:].split()[1] for line in lines}
+
+
+def test_a_module_of_a_hundred_thousand_functions_runs(tmp_path: Path) -> None:
+    functions = "(func)" * 100_000
+    assert (
+        ended(
+            tmp_path, Run(wasm=wat(f'(module (memory (export "memory") 1) {functions} (func (export "_start")))'))
+        ).exit_code
+        == 0
+    )
 
 
 def test_a_waiter_takes_over_when_the_one_who_leads_is_cancelled(tmp_path: Path) -> None:

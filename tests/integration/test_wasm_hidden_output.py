@@ -46,7 +46,7 @@ def _ended_by(tmp_path: Path, body: str) -> tuple[str | None, str]:
     seen: list[tuple[str | None, str]] = []
 
     async def run(engine: Engine) -> None:
-        end = await engine.run(Run(wasm=wasm, limits=LIMITS))
+        end = await engine.run(Run(wasm=wasm, limits=LIMITS, profile="native"))
         seen.append((end.code, end.detail))
 
     in_engine(tmp_path, run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,6 @@ from contract.wasm_modules import COUNT, Text, Wasm, command, copied_to_stdout
 from integration.wasm_runs import Ended, Run, ended
 
 from node.executor.base import Mount
-
-NOT_UTF_8 = 25  # WASI's ilseq
 
 
 def reading(name: bytes) -> Wasm:
@@ -62,17 +59,6 @@ def test_links_of_links_that_lead_out_in_the_end_lead_nowhere(copy: Path) -> Non
         (copy / str(number)).symlink_to(str(number + 1))
     (copy / "5").symlink_to("/etc/passwd")
     assert run_over(copy, reading(b"0")).exit_code not in (0, None)
-
-
-def test_a_name_that_is_no_utf_8_makes_its_folder_unlistable_and_no_more(copy: Path) -> None:
-    os.close(os.open(os.fsencode(copy) + b"/caf\xe9", os.O_CREAT))
-    assert run_over(copy, LISTING).exit_code == NOT_UTF_8
-    assert run_over(copy, reading(b"a.txt")).stdout == b"content\n"
-
-
-def test_special_files_are_listed_for_what_they_are(copy: Path) -> None:
-    os.mkfifo(copy / "pipe")
-    assert b"pipe" in run_over(copy, LISTING).stdout
 
 
 def test_a_shard_lists_its_own_files_and_nothing_else(copy: Path) -> None:

@@ -158,7 +158,7 @@ def test_a_worker_that_is_killed_in_a_run_is_this_machines_fault(tmp_path: Path)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(kill)
             with pytest.raises(DriverUnavailable, match="out of memory"):
-                await engine.run(Run(wasm=command(SLEEP)))
+                await engine.run(Run(wasm=command(SLEEP), profile="native"))
             nursery.cancel_scope.cancel()
 
     in_engine(tmp_path, body)
@@ -183,7 +183,7 @@ def test_when_the_zygote_dies_its_workers_do_and_the_next_run_starts_another(tmp
         async with trio.open_nursery() as nursery:
             nursery.start_soon(kill)
             with pytest.raises(DriverUnavailable):
-                await engine.run(Run(wasm=command(SLEEP)))
+                await engine.run(Run(wasm=command(SLEEP), profile="native"))
             nursery.cancel_scope.cancel()
         await until(lambda: not descendants())
         await trio.testing.wait_all_tasks_blocked()
@@ -201,7 +201,7 @@ def test_when_serve_is_cancelled_every_process_ends_and_runs_are_told(tmp_path: 
 
                 async def run() -> None:
                     with pytest.raises(DriverUnavailable):
-                        await engine.run(Run(wasm=command(SLEEP)))
+                        await engine.run(Run(wasm=command(SLEEP), profile="native"))
 
                 async with trio.open_nursery() as serving:
                     serving.start_soon(executor.serve)

@@ -50,7 +50,7 @@ HEAD = """
     def bound(name):
         return Mount(far / name, "/in/x", None, is_bound=True)
     def sleeper(*args):
-        return Run(wasm=command({sleeps!r}), args=args, inputs=(bound("data"),))
+        return Run(wasm=command({sleeps!r}), args=args, inputs=(bound("data"),), profile="native")
 """
 
 
@@ -118,7 +118,7 @@ def test_a_process_that_is_killed_in_a_run_leaves_nothing(
             for victim in victims() - idle:
                 os.kill(victim, signal.SIGKILL)
 
-        run = Run(wasm=SLEEPER, inputs=(Mount(far / "data", "/in/x", is_bound=True),))
+        run = Run(wasm=SLEEPER, inputs=(Mount(far / "data", "/in/x", is_bound=True),), profile="native")
         assert (await engine.run(replace(run, inputs=()))).exit_code == 0  # Now it is compiled.
         idle = running()
         async with trio.open_nursery() as nursery:

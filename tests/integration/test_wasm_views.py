@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from contract.wasm_modules import OPENED, Text, Wasm, command, copied_to_stdout
-from integration.wasm_runs import Engine, Run, ended, in_engine
+from integration.wasm_runs import Engine, Run, children, descendants, ended, in_engine
 from needs import Need
 
 import node
@@ -136,6 +136,19 @@ def test_nothing_of_a_view_is_there_for_the_next_run(tmp_path: Path, far: Path) 
     in_engine(tmp_path, body)
 
 
+def test_a_worker_that_had_a_view_is_not_warm_for_other_parts_of_the_same_input(tmp_path: Path, far: Path) -> None:
+    for name in ("a", "b"):
+        (far / name).write_text(name)
+
+    async def body(engine: Engine) -> None:
+        for name in ("a", "b"):
+            part = Mount(far / name, f"/in/{name}", "/in", far, is_bound=True)
+            assert (await engine.run(Run(wasm=reading(name.encode()), inputs=(part,)))).stdout == name.encode()
+            assert descendants() - children() == set()
+
+    in_engine(tmp_path, body, mounts_max=1)
+
+
 def test_no_more_is_mounted_at_once_than_is_allowed_and_what_ended_counts_no_more(tmp_path: Path, far: Path) -> None:
     large_file(far / "x")
     (far / "y").touch()
@@ -156,7 +169,8 @@ VIEW = """
     import json, os, sys
     sys.path[:0] = [{root!r}]
     from node.executor.wasm import view
-    folder, inputs = os.fsencode(sys.argv[1]), [(os.fsencode(h), g, w) for h, g, w in json.loads(sys.argv[2])]
+    from node.executor.wasm.protocol import Input
+    folder, inputs = os.fsencode(sys.argv[1]), [Input(os.fsencode(h), g, w) for h, g, w in json.loads(sys.argv[2])]
     ((place, guest),) = view.made(inputs, [], folder)
     seen, kept = {{}}, []
     for top, folders, files in os.walk(place):

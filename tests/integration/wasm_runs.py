@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import trio
 import trio.testing
@@ -33,6 +34,23 @@ class Run:
     inputs: tuple[Mount, ...] = ()
     outputs: tuple[tuple[str, str], ...] = (("outputs", "/outputs"),)
     limits: RunLimits = ROOMY
+    profile: Literal["deterministic", "native"] = "deterministic"
+    isolation: Literal["shared", "process"] = "shared"
+    fuel: int | None = None
+    stdin: str | None = None
+    seed: str = "seed"
+
+    @property
+    def engine(self) -> WasmEngine:
+        return WasmEngine(
+            module=self.wasm.sha256,
+            args=self.args,
+            env=dict(self.env),
+            profile=self.profile,
+            isolation=self.isolation,
+            fuel=self.fuel,
+            stdin=self.stdin,
+        )
 
 
 @dataclass(frozen=True)
@@ -71,11 +89,12 @@ class Engine:
         task = Task(
             execution=ExecutionId(f"{number:032x}"),
             tenant=run.tenant,
-            engine=WasmEngine(module=run.wasm.sha256, args=run.args, env=dict(run.env)),
+            engine=run.engine,
             module=run.wasm.kept(self.folder),
             inputs=run.inputs,
             outputs=run.outputs,
             limits=run.limits,
+            seed=run.seed,
         )
         try:
             return Ended(await self.executor.run(task, results), None, results)
@@ -88,11 +107,12 @@ def in_engine(
     body: Callable[[Engine], Awaitable[None]],
     idle_s: float = IDLE_S,
     mounts_max: int = VIEWS_MOUNTS_MAX,
+    cache: Path | None = None,
 ) -> None:
     """``body`` while an executor serves."""
 
     async def main() -> None:
-        executor = WasmExecutor(folder / "cache", Threads(), idle_s, mounts_max)
+        executor = WasmExecutor(cache or folder / "cache", Threads(), idle_s, mounts_max)
         with trio.fail_after(HANG_S):
             async with serving(executor):
                 await trio.testing.wait_all_tasks_blocked()
@@ -101,14 +121,14 @@ def in_engine(
     trio.run(main)
 
 
-def ended(folder: Path, run: Run) -> Ended:
+def ended(folder: Path, run: Run, cache: Path | None = None) -> Ended:
     """One run."""
     seen: list[Ended] = []
 
     async def body(engine: Engine) -> None:
         seen.append(await engine.run(run))
 
-    in_engine(folder, body)
+    in_engine(folder, body, cache=cache)
     return seen[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from doubles.peers import peer
 from sim.cluster import cluster, simulate, spec
 from sim.sharded import CID, cat, name, plant, sharded
@@ -57,7 +58,22 @@ def test_a_shard_does_not_mind_what_others_see():
     simulate(main)
 
 
-def test_a_copy_with_a_pipe_in_it_is_refused_before_the_run():
+def with_a_pipe(copy):
+    os.mkfifo(copy / "pipe")
+
+
+def with_two_names_of_a_file(copy):
+    (copy / "twin").hardlink_to(copy / name(0))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (with_a_pipe, "holds pipe, which is neither a file nor a folder"),
+        (with_two_names_of_a_file, "has a file with two names"),
+    ],
+)
+def test_a_copy_that_is_not_the_same_for_every_program_is_refused_before_the_run(spoil, why):
     async def main():
         ran = []
 
@@ -68,10 +84,10 @@ def test_a_copy_with_a_pipe_in_it_is_refused_before_the_run():
         async with cluster(1) as nodes:
             await nodes.start(script)
             plant(nodes, 1)
-            os.mkfifo(nodes.folder / "0" / "unsealed" / CID / "pipe")
+            spoil(nodes.folder / "0" / "unsealed" / CID)
             record = await nodes.submit(spec("noop", concurrency=1, inputs=(INPUT,)))
             assert record.state == "failed"
-            assert "holds pipe, which is neither a file nor a folder" in record.executions[0].reason
+            assert why in record.executions[0].reason
             assert ran == []
 
     simulate(main)

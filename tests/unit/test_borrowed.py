@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from node.ambient import inline
-from node.compute.borrowed import Borrowed, borrowed
+from node.compute.borrowed import Borrowed, Named, borrowed
 from node.errors import ExecutionFailed, StorageError
 from node.executor.base import Mount
 
@@ -26,8 +26,8 @@ def a_copy(folder: Path) -> Path:
     return copy
 
 
-def looked_at(*mounts: Mount) -> Borrowed:
-    return trio.run(borrowed, inline, mounts)
+def looked_at(*mounts: Mount, named: Named | None = None) -> Borrowed:
+    return trio.run(borrowed, inline, mounts, named)
 
 
 def rewrite(copy: Path) -> None:
@@ -111,6 +111,19 @@ def test_single_files_and_parts_are_bound_and_a_whole_folder_is_shown_as_it_lies
     assert [mount.is_bound for mount in looked_at(*mounts).mounts] == [False, True, True]
 
 
+def test_which_input_it_was_is_noted_so_that_nobody_has_to_ask_its_file_system_again(tmp_path: Path) -> None:
+    copy = a_copy(tmp_path)
+    whole, single = looked_at(Mount(copy, "/in")), looked_at(Mount(copy / "a", "/x/a"))
+    parts = looked_at(*(Mount(copy / name, f"/in/{name}", "/in", copy) for name in ("a", "b")))
+    of_copy, of_a = ((found.st_dev, found.st_ino) for found in (copy.stat(), (copy / "a").stat()))
+    assert [mount.inode for mount in (*whole.mounts, *single.mounts, *parts.mounts)] == [
+        of_copy,
+        of_a,
+        of_copy,
+        of_copy,
+    ]
+
+
 def with_a_pipe(copy: Path) -> None:
     os.mkfifo(copy / "sub" / "pipe")
 
@@ -146,3 +159,33 @@ def test_what_no_program_could_open_is_refused_before(
 def test_a_link_in_the_place_of_an_input_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"^the input at /in/x is neither a file nor a folder"):
         looked_at(Mount(a_copy(tmp_path) / "link", "/in/x"))
+
+
+def test_a_file_with_two_names_in_what_a_run_sees_is_refused_where_runs_must_be_the_same_everywhere(
+    tmp_path: Path,
+) -> None:
+    copy = a_copy(tmp_path)
+    (copy / "sub" / "twin").hardlink_to(copy / "a")
+    with pytest.raises(StorageError, match=r"^the input at /in has a file with two names, /in/.* \(a hard link\)"):
+        looked_at(Mount(copy, "/in"), named={})
+    looked_at(Mount(copy, "/in"))
+    looked_at(Mount(copy / "a", "/in/a", "/in"), Mount(copy / "b", "/in/b", "/in"), named={})
+
+
+def test_two_inputs_of_a_run_may_not_share_a_file_by_two_names(tmp_path: Path) -> None:
+    copy, other = a_copy(tmp_path), tmp_path / "other"
+    other.mkdir()
+    (other / "twin").hardlink_to(copy / "a")
+    named: Named = {}
+    looked_at(Mount(copy, "/one"), named=named)
+    with pytest.raises(StorageError, match="two names, /one/a and /two/twin"):
+        looked_at(Mount(other, "/two"), named=named)
+
+
+def test_a_file_of_one_name_may_be_shown_in_two_places_and_one_with_a_name_elsewhere_in_one(tmp_path: Path) -> None:
+    copy = a_copy(tmp_path)
+    (tmp_path / "elsewhere").hardlink_to(copy / "a")
+    named: Named = {}
+    for mount in (Mount(copy, "/one"), Mount(copy / "b", "/two/b")):
+        lent = looked_at(mount, named=named)
+        trio.run(lent.need_unchanged)

@@ -74,10 +74,10 @@ def a_tree(folder):
 def test_parts_are_mounted_in_their_places_within_their_input(tmp_path):
     root = a_tree(tmp_path)
     assert mounted(root, "/inputs", [("a.txt",), ("sub", "b.txt")]) == [
-        Mount(root / "a.txt", "/inputs/a.txt", "/inputs"),
-        Mount(root / "sub" / "b.txt", "/inputs/sub/b.txt", "/inputs"),
+        Mount(root / "a.txt", "/inputs/a.txt", "/inputs", root),
+        Mount(root / "sub" / "b.txt", "/inputs/sub/b.txt", "/inputs", root),
     ]
-    assert mounted(root, "/inputs", [("sub",)]) == [Mount(root / "sub", "/inputs/sub", "/inputs")]
+    assert mounted(root, "/inputs", [("sub",)]) == [Mount(root / "sub", "/inputs/sub", "/inputs", root)]
 
 
 def test_an_input_that_is_seen_whole_is_mounted_as_ever(tmp_path):

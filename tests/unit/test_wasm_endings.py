@@ -13,7 +13,7 @@ from node.errors import DriverUnavailable, ExecutionFailed
 from node.executor.base import RunLimits
 from node.executor.measure import Allowance, excess
 from node.executor.wasm import staging
-from node.executor.wasm.protocol import Failed
+from node.executor.wasm.protocol import Failed, Input
 from node.executor.wasm.reasons import compilation_ended_by, out_of_time, run_ended_by, run_failed
 
 LIMITS = RunLimits(wall_s=600, cpu_s=2.5, memory_bytes=1 << 20, output_bytes=1000, output_files=10)
@@ -98,19 +98,21 @@ def test_a_path_longer_than_a_result_may_have_is_too_deep(tmp_path: Path) -> Non
 def test_inputs_keep_their_order_and_their_paths(tmp_path: Path) -> None:
     for name in ("b", "a"):
         (tmp_path / name).mkdir()
-    inputs = [(os.fsencode(tmp_path / name), f"/{name}") for name in ("b", "a")]
-    shown, staged = staging.prepare([(*each, None) for each in inputs], ["/outputs"], os.fsencode(tmp_path / "staging"))
-    assert (shown, staged) == (((f"{tmp_path}/b", "/b"), (f"{tmp_path}/a", "/a")), False)
+    inputs = [Input(os.fsencode(tmp_path / name), f"/{name}") for name in ("b", "a")]
+    shown = staging.prepare(inputs, ["/outputs"], os.fsencode(tmp_path / "staging"))
+    assert shown == ((f"{tmp_path}/b", "/b"), (f"{tmp_path}/a", "/a"))
     assert not (tmp_path / "staging").exists()
 
 
 def test_a_file_at_the_root_is_shown_in_the_root(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     place = tmp_path / "staging"
-    shown, staged = staging.prepare([(os.fsencode(tmp_path / "file"), "/file", None)], [], os.fsencode(place))
-    assert (shown, staged) == (((f"{place}/0", "/"),), True)
-    assert (place / "0" / "file").samefile(tmp_path / "file")
+    staging.make(os.fsencode(place))
+    shown = staging.prepare([Input(os.fsencode(tmp_path / "file"), "/file")], [], os.fsencode(place))
+    assert shown == ((f"{place}/places/0", "/"),)
+    assert (place / "places" / "0" / "file").samefile(tmp_path / "file")
     staging.clear(os.fsencode(place))
+    assert not list((place / "places").iterdir())
     assert (tmp_path / "file").read_bytes() == b"x"
 
 
@@ -118,8 +120,9 @@ def test_a_file_at_the_root_is_shown_in_the_root(tmp_path: Path) -> None:
 def test_a_file_and_a_folder_do_not_meet(tmp_path: Path, taken: list[str]) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_bytes(b"x")
-    inputs = [(os.fsencode(tmp_path / "file"), "/in/file")]
+    inputs = [Input(os.fsencode(tmp_path / "file"), "/in/file")]
     if not taken:
-        inputs.append((os.fsencode(tmp_path / "folder"), "/in"))
+        inputs.append(Input(os.fsencode(tmp_path / "folder"), "/in"))
+    staging.make(os.fsencode(tmp_path / "staging"))
     with pytest.raises(staging.Unusable, match="/in"):
-        staging.prepare([(*each, None) for each in inputs], taken, os.fsencode(tmp_path / "staging"))
+        staging.prepare(inputs, taken, os.fsencode(tmp_path / "staging"))

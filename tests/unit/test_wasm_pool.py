@@ -5,18 +5,35 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.executor.wasm.pool import Key, Pool
+from node.executor.wasm.pool import Key, Place, Pool
+from node.executor.wasm.settings import Settings
 from node.model import Sha256
 
 
-def key(tenant: str = "a", module: str = "m", memory_bytes: int = 1) -> Key:
-    return Key(tenant, Sha256(module), memory_bytes)
+def key(
+    tenant: str = "a",
+    module: str = "m",
+    memory_bytes: int = 1,
+    *,
+    deterministic: bool = True,
+    reads: bytes = b"/in",
+    inode: int = 1,
+) -> Key:
+    settings = Settings("x86_64", deterministic=deterministic)
+    return Key(tenant, Sha256(module), memory_bytes, settings, reads=(Place(reads, 1, inode),), results=b"/results")
 
 
 def test_a_worker_comes_back_for_its_own_key_alone() -> None:
     pool: Pool[str] = Pool(8, 60)
     pool.give(key(), "worker", 0)
-    for other in (key(tenant="b"), key(module="n"), key(memory_bytes=2)):
+    for other in (
+        key(tenant="b"),
+        key(module="n"),
+        key(memory_bytes=2),
+        key(deterministic=False),
+        key(reads=b"/x"),
+        key(inode=2),
+    ):
         assert pool.take(other) is None
     assert pool.take(key()) == "worker"
     assert pool.take(key()) is None

@@ -18,6 +18,7 @@ from node.executor.wasm.protocol import (
     Exited,
     Failed,
     Hello,
+    Input,
     Job,
     Returned,
     Spawn,
@@ -31,15 +32,18 @@ from node.executor.wasm.protocol import (
     receive_job,
     spawn_of,
 )
+from node.executor.wasm.settings import Settings
 
 ANSWERS: list[Answer] = [Returned(7), Failed("trap", "why"), Broken("disk full"), Unloadable(), Compiled()]
 JOB = Job(
     args=("a", ""),
     env=(("K", "V"),),
-    inputs=((b"/host\xff", "/inputs", None), (b"/host/x", "/inputs/a/x", "/inputs/a")),
+    inputs=(Input(b"/host\xff", "/inputs"), Input(b"/host/x", "/inputs/a/x", "/inputs/a")),
     outputs=(("outputs", "/outputs"),),
     results=b"/r",
-    staging=b"/s",
+    stdin="/inputs/a/x",
+    fuel=7,
+    seed="s",
     cpu_s=1.5,
     output_bytes=1 << 40,
     output_files=3,
@@ -97,12 +101,14 @@ def test_a_node_that_goes_away_sends_no_job(sent: bytes) -> None:
 
 
 def test_packets_of_the_control_socket_come_back_as_they_were() -> None:
-    for spec in (WorkerSpec(b"/x", 5), WorkerSpec(b"/x", 5, has_view=True)):
-        assert spawn_of(packet(Spawn(3, spec))) == Spawn(3, spec)
+    settings = Settings("x86_64", deterministic=True, counts_fuel=True)
+    spec = WorkerSpec((b"/x", b"/gate", b"/view"), settings, 5, (b"/in\xff",), b"/staging")
+    for each in (spec, msgspec.structs.replace(spec, has_view=True)):
+        assert spawn_of(packet(Spawn(3, each))) == Spawn(3, each)
     for message in (
         Hello(None),
         Hello("no wasmtime"),
-        Hello(None, "no mounts"),
+        Hello(None, "no mounts", ("landlock",)),
         Spawned(1, 2),
         Spawned(1, 0, "no memory"),
         Exited(4, -9),

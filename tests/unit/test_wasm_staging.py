@@ -8,6 +8,7 @@ import pytest
 
 from node import limits
 from node.executor.wasm import staging
+from node.executor.wasm.protocol import Input
 
 
 def a_tree(folder):
@@ -21,8 +22,14 @@ def a_tree(folder):
 
 
 def prepared(folder, root, *names, taken=()):
-    inputs = [(os.fsencode(root / name), f"/inputs/{name}", "/inputs") for name in names]
-    return staging.prepare(inputs, list(taken), os.fsencode(folder / "staging"))
+    inputs = [Input(os.fsencode(root / name), f"/inputs/{name}", "/inputs") for name in names]
+    return staged_in(folder, inputs, taken)
+
+
+def staged_in(folder, inputs, taken=()):
+    place = os.fsencode(folder / "staging")
+    staging.make(place)
+    return staging.prepare(inputs, list(taken), place)
 
 
 def seen(folder):
@@ -31,9 +38,9 @@ def seen(folder):
 
 def test_a_shard_sees_its_files_in_their_places_and_no_other(tmp_path):
     root = a_tree(tmp_path)
-    shown, staged = prepared(tmp_path, root, "a.txt", "sub/c.txt")
-    assert (shown, staged) == (((f"{tmp_path}/staging/0", "/inputs"),), True)
-    place = tmp_path / "staging" / "0"
+    shown = prepared(tmp_path, root, "a.txt", "sub/c.txt")
+    assert shown == ((f"{tmp_path}/staging/places/0", "/inputs"),)
+    place = tmp_path / "staging" / "places" / "0"
     assert seen(place) == ["a.txt", "sub/c.txt"]
     assert (place / "sub" / "c.txt").samefile(root / "sub" / "c.txt")
 
@@ -41,7 +48,7 @@ def test_a_shard_sees_its_files_in_their_places_and_no_other(tmp_path):
 def test_a_folder_of_a_shard_has_all_that_is_in_it_and_links_stay_links(tmp_path):
     root = a_tree(tmp_path)
     prepared(tmp_path, root, "b.txt", "sub")
-    place = tmp_path / "staging" / "0"
+    place = tmp_path / "staging" / "places" / "0"
     assert seen(place) == ["b.txt", "sub/c.txt", "sub/deep/d.txt", "sub/up"]
     assert os.readlink(place / "sub" / "up") == "../../../etc/passwd"
     assert (place / "sub" / "deep" / "d.txt").samefile(root / "sub" / "deep" / "d.txt")
@@ -52,13 +59,13 @@ def test_a_folder_of_a_shard_has_all_that_is_in_it_and_links_stay_links(tmp_path
 def test_parts_of_two_inputs_do_not_meet(tmp_path):
     root = a_tree(tmp_path)
     inputs = [
-        (os.fsencode(root / "a.txt"), "/one/a.txt", "/one"),
-        (os.fsencode(root / "b.txt"), "/two/x/b.txt", "/two"),
-        (os.fsencode(root / "sub"), "/three", None),
+        Input(os.fsencode(root / "a.txt"), "/one/a.txt", "/one"),
+        Input(os.fsencode(root / "b.txt"), "/two/x/b.txt", "/two"),
+        Input(os.fsencode(root / "sub"), "/three"),
     ]
-    shown, _ = staging.prepare(inputs, [], os.fsencode(tmp_path / "staging"))
+    shown = staged_in(tmp_path, inputs)
     assert [guest for _, guest in shown] == ["/one", "/two", "/three"]
-    assert seen(tmp_path / "staging" / "1") == ["x/b.txt"]
+    assert seen(tmp_path / "staging" / "places" / "1") == ["x/b.txt"]
 
 
 def test_an_output_in_the_place_of_an_input_is_refused(tmp_path):

@@ -1,7 +1,9 @@
 """What a child process gives up before it touches anything that others wrote.
 
-Called between the fork and the first Engine, so that the engine's threads inherit all of it. A filter for files and
-system calls (Landlock, seccomp) belongs at the end of ``confine_worker`` and ``confine_compiler``, for the same reason.
+Called between the fork and the first Engine, so that the engine's threads inherit all of it, and before anything that
+others wrote is looked at, but for a module that is only read. Files: those that are named, by Landlock. System calls:
+none that leads to another process or out of the machine, by seccomp. A kernel without them lacks a second wall, which
+the node says in its log.
 Does not live here: limits of one run (``worker``), ends by wall clock (the node).
 """
 
@@ -15,6 +17,8 @@ import signal
 from collections.abc import Sequence
 
 from node import limits
+from node.executor.wasm import landlock, seccomp
+from node.executor.wasm.landlock import Rule
 
 COMPILE_CPU_S = 60  # A 26 MB interpreter takes about 25; the child ends by SIGXCPU.
 COMPILE_MEMORY_BYTES = 2 * limits.GiB  # The child ends by SIGABRT.
@@ -22,9 +26,9 @@ COMPILED_BYTES_MAX = 1 * limits.GiB  # The child ends by SIGXFSZ.
 
 _FILES_OPEN_MAX = 1024
 _COMPILE_NICE = 10  # Compiling is throughput: it gives way to the node and to runs.
-_ENGINE_BYTES = 256 * limits.MiB  # The engine's own heap and tables.
+_ENGINE_BYTES = 384 * limits.MiB  # The engine's own heap and tables, and what the profile remembers of files.
 _THREAD_BYTES = 8 * limits.MiB  # Stack and heap of each of its threads, one per core.
-_RESERVED_BYTES = 16 * limits.GiB  # wasmtime reserves 4 GiB for a memory and 4 for references, and guards.
+_RESERVED_BYTES = 24 * limits.GiB  # wasmtime reserves 4 GiB for each of two memories, 4 for references, and guards.
 _THREAD_RESERVED_BYTES = 256 * limits.MiB  # So does malloc, for each thread.
 
 _PR_SET_PDEATHSIG = 1
@@ -48,19 +52,31 @@ def adopt(files: Sequence[int], parent: int) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def confine_worker(memory_bytes: int) -> None:
-    """Hard limits that hold for every run of this process."""
+def lacking() -> tuple[str, ...]:
+    """What this kernel cannot confine with."""
+    return tuple(name for name, wall in (("landlock", landlock), ("seccomp", seccomp)) if not wall.is_here())
+
+
+def confine_worker(memory_bytes: int, files: Sequence[Rule]) -> None:
+    """Hard limits that hold for every run of this process, and the files that it can reach."""
     _confine()
     _limit_memory(memory_bytes)
+    _wall_in(files)
 
 
 def confine_compiler() -> None:
-    """Hard limits of a compilation: a module of 85 KB can ask for minutes and gigabytes."""
+    """Hard limits of a compilation: a module of 85 KB can ask for minutes and gigabytes. No file can be reached."""
     _confine()
     _limit_memory(COMPILE_MEMORY_BYTES)
     _hard(resource.RLIMIT_CPU, COMPILE_CPU_S)
     _hard(resource.RLIMIT_FSIZE, COMPILED_BYTES_MAX)
     os.nice(_COMPILE_NICE)
+    _wall_in(())
+
+
+def _wall_in(files: Sequence[Rule]) -> None:
+    landlock.restrict(files)
+    seccomp.restrict()
 
 
 def _limit_memory(granted: int) -> None:

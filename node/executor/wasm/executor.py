@@ -2,8 +2,9 @@
 
 A run costs one message and one answer on a socket that trio waits on: no thread, no polling. The wall clock is kept
 here; CPU time, memory and output are kept in the worker and by the kernel (``worker``, ``confine``). A worker whose run
-returned or trapped stays warm for the same tenant, module and memory limit; any other end of a run ends it. A run that
-is shown single files or parts of what the node does not own gets a worker of its own (``view``), which ends with it.
+returned or trapped stays warm for the same tenant, module, limits and inputs; any other end of a run ends it, and so
+does any end of one that asked for a process of its own, or that is shown single files or parts of what the node does
+not own (``view``).
 Does not live here: wasmtime (``engine``, in child processes alone), processes (``processes``), the cache (``modules``).
 """
 
@@ -14,9 +15,8 @@ import itertools
 import math
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import trio
@@ -24,12 +24,15 @@ import trio
 from node.ambient import Offload
 from node.errors import DriverUnavailable
 from node.executor.base import Capabilities, RunLimits, Task
-from node.executor.wasm.modules import Modules, wanted
+from node.executor.wasm.desk import Desk
+from node.executor.wasm.modules import Modules
 from node.executor.wasm.pool import Key, Pool
 from node.executor.wasm.processes import Child, Processes
-from node.executor.wasm.protocol import PROFILE, Answer, Broken, Failed, Job, Returned, Unloadable, WorkerSpec, frame
+from node.executor.wasm.protocol import Answer, Broken, Failed, Returned, Unloadable, WorkerSpec, frame
 from node.executor.wasm.reasons import out_of_time, run_ended_by, run_failed
-from node.model import EngineSpec, cut
+from node.executor.wasm.settings import identity
+from node.executor.wasm.tasks import LEVEL, engine_of, job_of, key_of, paths_of, settings_of
+from node.model import STDERR, STDOUT, EngineSpec, cut
 from node.removal import remove
 
 IDLE_MAX = 8  # A further idle worker ends the one that is idle for longest.
@@ -38,15 +41,38 @@ RUNS_PER_WORKER = 1_000  # Then a fresh process: whatever leaks, leaks no furthe
 VIEW_MOUNTS_MAX = 50_000  # Of one run: half of what Linux gives a namespace, about a second. More are linked or copied.
 VIEWS_MOUNTS_MAX = 100_000  # Of all runs at once, each 2 KB of the kernel's memory. The same.
 
-_IDENTITY = f"wasmtime {version('wasmtime')}, profile {PROFILE}, {os.uname().machine}"
-_CAPABILITIES = Capabilities(isolates_network=True, deterministic=False)
+_IDENTITY = identity(LEVEL)
+_CAPABILITIES = Capabilities(isolates_network=True, deterministic=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What a worker is started with."""
+
+    key: Key
+    code: tuple[Path, ...]
+    staging: Path
+    desk: Desk
+    has_view: bool
+
+    @property
+    def spec(self) -> WorkerSpec:
+        return WorkerSpec(
+            code=tuple(map(os.fsencode, self.code)),
+            settings=self.key.settings,
+            memory_bytes=self.key.memory_bytes,
+            reads=paths_of(self.key.reads),
+            staging=os.fsencode(self.staging),
+            has_view=self.has_view,
+        )
 
 
 @dataclass(slots=True)
 class _Worker:
-    key: Key
+    start: _Start
     child: Child
-    mounts: int = 0  # in the view of its one run; 0: it has none, and may run again
+    is_shared: bool  # with further runs of the same key
+    mounts: int = 0  # in the view of its one run; 0: it has none
     runs: int = 0
 
 
@@ -60,7 +86,7 @@ class WasmExecutor:
         self._processes = Processes()
         self._modules = Modules(cache, self._processes, offload)
         self._staging = cache / "staging"
-        self._staged = itertools.count()
+        self._numbers = itertools.count()
         self._pool: Pool[_Worker] = Pool(IDLE_MAX, idle_s)
         self._mounts = 0
         self._mounts_max = mounts_max
@@ -104,7 +130,7 @@ class WasmExecutor:
         return None
 
     def identity(self, engine: EngineSpec) -> str:
-        """See Executor.identity: versions and machines may differ in what they compile."""
+        """See Executor.identity: what is compiled alike runs alike (``settings``)."""
         return _IDENTITY
 
     async def looked_up(self, engine: EngineSpec) -> str:
@@ -122,7 +148,7 @@ class WasmExecutor:
         deadline = trio.current_time() + task.limits.wall_s
         answer, status = await self._attempt(task, results, deadline)
         if isinstance(answer, Unloadable):  # The cache may come from another CPU.
-            await self._modules.forget(task)
+            await self._modules.forget(task, settings_of(task))
             answer, status = await self._attempt(task, results, deadline)
         return _exit_code(answer, status, task.limits)
 
@@ -150,7 +176,7 @@ class WasmExecutor:
         """The worker's answer, or None and its exit status. Raises ExecutionFailed, DriverUnavailable."""
         worker = None
         with trio.move_on_at(deadline):
-            worker = await self._worker(task)
+            worker = await self._worker(task, results)
         if worker is None:
             raise out_of_time(task.limits, compiling=True)
         with trio.move_on_at(deadline):
@@ -158,14 +184,15 @@ class WasmExecutor:
             return answer, worker.child.status
         raise out_of_time(task.limits, compiling=False)
 
-    async def _worker(self, task: Task) -> _Worker:
+    async def _worker(self, task: Task, results: Path) -> _Worker:
         """A warm one, or a new one."""
-        key = Key(task.tenant, wanted(task), task.limits.memory_bytes)
+        key = await self._offload(key_of, task, results) if task.inputs else key_of(task, results)
         if any(mount.is_bound for mount in task.inputs):
             viewing = await self._viewing(task, key)
             if viewing is not None:
                 return viewing
-        while (worker := self._pool.take(key)) is not None:
+        is_shared = engine_of(task).isolation == "shared"
+        while is_shared and (worker := self._pool.take(key)) is not None:
             if not worker.child.over:
                 return worker
             _dismiss([worker])
@@ -188,56 +215,86 @@ class WasmExecutor:
 
     async def _started(self, task: Task, key: Key, mounts: int = 0) -> _Worker:
         await self._processes.begun()
-        compiled = await self._modules.compiled(task)
-        spec = WorkerSpec(os.fsencode(compiled), key.memory_bytes, has_view=mounts > 0)
-        return _Worker(key, await self._processes.spawn(spec), mounts)
+        code = await self._modules.compiled(task, key.settings)
+        number = next(self._numbers)
+        desk = Desk(Path(os.fsdecode(key.results), f".worker-{number}"))
+        start = _Start(key, code, self._staging / str(number), desk, has_view=mounts > 0)
+        is_shared = not mounts and engine_of(task).isolation == "shared"
+        return _Worker(start, await self._spawned(start), is_shared, mounts)
+
+    async def _spawned(self, start: _Start) -> Child:
+        results = await self._offload(_made, start.desk)
+        child = None
+        try:
+            child = await self._processes.spawn(start.spec, [results])
+        finally:
+            os.close(results)
+            if child is None:
+                start.desk.clear()
+        return child
 
     async def _ask(self, worker: _Worker, task: Task, results: Path) -> Answer | None:
         """One run. However it ends, the worker is idle or no more when this returns."""
-        staging = self._staging / str(next(self._staged))
         worker.runs += 1
-        answer = None
+        answer, is_over = None, True
         try:
-            await worker.child.channel.send(frame(_job(task, results, staging)))
+            await self._offload(_lent, worker.start.desk, results)
+            await worker.child.channel.send(frame(job_of(task, results)))
             answer = await worker.child.channel.answer()
-        finally:
             usable = _leaves_usable(answer) and not worker.child.over
-            if usable and worker.runs < RUNS_PER_WORKER and not worker.mounts:
-                self._keep(worker)
-            else:
+            if usable and worker.is_shared and worker.runs < RUNS_PER_WORKER:
+                await self._offload(_taken_back, worker.start.desk, results, task)
+                is_over = False
+        finally:
+            if is_over:
                 await worker.child.end()
                 self._mounts -= worker.mounts
                 with trio.CancelScope(shield=True):
-                    await self._offload(_clear, staging)
+                    await self._offload(_cleared, worker)
+            else:
+                self._keep(worker)
         return answer
 
     def _keep(self, worker: _Worker) -> None:
-        _dismiss(self._pool.give(worker.key, worker, trio.current_time()))
+        _dismiss(self._pool.give(worker.start.key, worker, trio.current_time()))
         self._gave.set()
 
 
 def _dismiss(workers: Iterable[_Worker]) -> None:
+    """What an idle one has staged is cleared already: a few empty folders are left."""
     for worker in workers:
         worker.child.dismiss()
+        _cleared(worker)
 
 
-def _job(task: Task, results: Path, staging: Path) -> Job:
-    return Job(
-        args=task.engine.args,
-        env=tuple(sorted(task.engine.env.items())),
-        inputs=tuple((os.fsencode(mount.host), mount.guest, mount.within) for mount in task.inputs),
-        outputs=task.outputs,
-        results=os.fsencode(results),
-        staging=os.fsencode(staging),
-        cpu_s=task.limits.cpu_s,
-        output_bytes=task.limits.output_bytes,
-        output_files=task.limits.output_files,
-    )
-
-
-def _clear(staging: Path) -> None:
+def _cleared(worker: _Worker) -> None:
     with contextlib.suppress(OSError):  # Then the sweep at the next start tries again.
-        remove(staging)
+        if worker.start.key.reads:
+            remove(worker.start.staging)
+    worker.start.desk.clear()
+
+
+def _made(desk: Desk) -> int:
+    with _of_this_machine("no folder for a worker can be made"):
+        return desk.made()
+
+
+def _lent(desk: Desk, results: Path) -> None:
+    with _of_this_machine("the folder for results cannot be used"):
+        desk.lend(results)
+
+
+def _taken_back(desk: Desk, results: Path, task: Task) -> None:
+    with _of_this_machine("the results cannot be taken from where they were written"):
+        desk.take_back(results, [STDOUT, STDERR, *(name for name, _ in task.outputs)])
+
+
+@contextlib.contextmanager
+def _of_this_machine(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DriverUnavailable(f"{what}: {error.strerror}") from error
 
 
 def _leaves_usable(answer: Answer | None) -> bool:
@@ -249,17 +306,17 @@ def _leaves_usable(answer: Answer | None) -> bool:
             return False
 
 
-def _exit_code(answer: Answer | None, status: int | None, limits: RunLimits) -> int:
+def _exit_code(answer: Answer | None, status: int | None, allowed: RunLimits) -> int:
     match answer:
         case Returned(exit_code) if 0 <= exit_code <= 255:
             return exit_code
         case Failed():
             raise run_failed(answer)
         case Broken(detail):
-            raise DriverUnavailable(f"the worker could not prepare the run: {cut(detail)}")
+            raise DriverUnavailable(f"this machine could not carry the run out: {cut(detail)}")
         case Unloadable():
             raise DriverUnavailable(
                 "the module was compiled and cannot be loaded; delete the node's cache of compiled modules"
             )
         case _:
-            raise run_ended_by(status, limits)
+            raise run_ended_by(status, allowed)

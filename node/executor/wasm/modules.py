@@ -1,18 +1,19 @@
 """The cache of compiled modules: each compiled once, in a process of its own, however many ask.
 
-``<sha256>.<profile>.cwasm`` is machine code that workers execute: whoever can write to the folder owns the node, so it
-is refused when others can. The module used longest ago goes when the folder is over its limit.
+``<sha256>.<settings>.cwasm`` is machine code that workers execute: whoever can write to the folder owns the node, so it
+is refused when others can. The parts of the deterministic profile lie beside the modules, as if they were some. What
+was used longest ago goes when the folder is over its limit.
 Does not live here: the modules themselves (``node.vault.modules``), compiling (``compiler``).
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
 import tempfile
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
@@ -22,8 +23,9 @@ from node.ambient import Offload
 from node.errors import DriverUnavailable, ExecutionFailed, OperatorError
 from node.executor.base import Task
 from node.executor.wasm.processes import Processes
-from node.executor.wasm.protocol import PROFILE, Broken, Compiled, CompilerSpec, Failed
+from node.executor.wasm.protocol import PARTS, Broken, Compiled, CompilerSpec, Failed
 from node.executor.wasm.reasons import compilation_ended_by
+from node.executor.wasm.settings import Settings
 from node.model import Sha256, WasmEngine, cut
 from node.turns import Turns
 
@@ -40,17 +42,28 @@ def wanted(task: Task) -> Sha256:
     return Sha256(task.engine.module)
 
 
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """What is compiled: a module by its sha256, or a part of the deterministic profile."""
+
+    what: str
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        return f"{self.what}.{self.settings.key}.cwasm"
+
+
 class Modules:
-    """Compiled modules by the sha256 of their source."""
+    """Compiled modules by the sha256 of their source and the settings."""
 
     def __init__(self, folder: Path, processes: Processes, offload: Offload) -> None:
         self._folder = folder
         self._processes = processes
         self._offload = offload
-        self._profile = f"{PROFILE}-{importlib.metadata.version('wasmtime')}"
         self._turns = Turns(COMPILERS_MAX)
-        self._compiling: dict[Sha256, trio.Event] = {}
-        self._refused: OrderedDict[Sha256, str] = OrderedDict()
+        self._compiling: dict[_Item, trio.Event] = {}
+        self._refused: OrderedDict[_Item, str] = OrderedDict()
 
     def open(self) -> None:
         """Make or check the folder, remove what a crash left. Raises OperatorError. Blocking."""
@@ -64,45 +77,48 @@ class Modules:
         for left_over in self._folder.glob(f"{_INCOMING}*"):
             left_over.unlink(missing_ok=True)
 
-    async def compiled(self, task: Task) -> Path:
-        """Where the machine code of the task's module lies. Raises ExecutionFailed, DriverUnavailable."""
-        sha256 = wanted(task)
-        path = self._path(sha256)
-        while not await self._offload(_used, path):
-            if sha256 in self._refused:
-                raise ExecutionFailed("module", self._refused[sha256])
-            under_way = self._compiling.get(sha256)
+    async def compiled(self, task: Task, settings: Settings) -> tuple[Path, ...]:
+        """Where the machine code lies: of the task's module, and of what goes around it.
+
+        Raises ExecutionFailed, DriverUnavailable.
+        """
+        items = _items(task, settings)
+        paths = tuple(self._folder / item.name for item in items)
+        while (lacking := await self._offload(_lacking, paths)) is not None:
+            item = items[lacking]
+            if item in self._refused:
+                raise ExecutionFailed("module", self._refused[item])
+            under_way = self._compiling.get(item)
             if under_way is None:
-                await self._lead(sha256, task)
+                await self._lead(item, task)
             else:
                 await under_way.wait()  # When the one who leads is cancelled, another one does.
-        return path
+        return paths
 
-    async def forget(self, task: Task) -> None:
+    async def forget(self, task: Task, settings: Settings) -> None:
         """Its machine code cannot be used: the next who asks compiles it again."""
-        await self._offload(_remove, self._path(wanted(task)))
+        for item in _items(task, settings):
+            await self._offload(_remove, self._folder / item.name)
 
-    def _path(self, sha256: Sha256) -> Path:
-        return self._folder / f"{sha256}.{self._profile}.cwasm"
-
-    async def _lead(self, sha256: Sha256, task: Task) -> None:
-        done = self._compiling[sha256] = trio.Event()
+    async def _lead(self, item: _Item, task: Task) -> None:
+        done = self._compiling[item] = trio.Event()
         try:
             async with self._turns.one(task.tenant):
                 assert task.module is not None
-                await self._compile(sha256, task.module)
+                module = b"" if item.what in PARTS else os.fsencode(task.module)
+                await self._compile(item, CompilerSpec(item.what, module, item.settings))
         finally:
-            del self._compiling[sha256]
+            del self._compiling[item]
             done.set()
 
-    async def _compile(self, sha256: Sha256, module: Path) -> None:
+    async def _compile(self, item: _Item, spec: CompilerSpec) -> None:
         try:
             file, incoming = tempfile.mkstemp(prefix=_INCOMING, dir=self._folder)
         except OSError as error:
             raise DriverUnavailable(f"the compiled module cannot be kept: {error.strerror}") from error
         try:
-            await self._compile_to(file, CompilerSpec(os.fsencode(module), sha256))
-            await self._offload(_keep, Path(incoming), self._path(sha256))
+            await self._compile_to(file, spec)
+            await self._offload(_keep, Path(incoming), self._folder / item.name)
         finally:
             os.close(file)
             _remove(Path(incoming))
@@ -121,25 +137,38 @@ class Modules:
             case Broken(detail):
                 raise DriverUnavailable(cut(detail))
             case Failed("module", detail):
-                raise self._refuse(Sha256(spec.sha256), cut(detail))
+                raise self._refuse(_Item(spec.what, spec.settings), cut(detail))
             case _:
-                error = compilation_ended_by(child.status)
-                raise self._refuse(Sha256(spec.sha256), error.detail) if isinstance(error, ExecutionFailed) else error
+                raise self._ended(spec, child.status)
 
-    def _refuse(self, sha256: Sha256, detail: str) -> ExecutionFailed:
-        self._refused[sha256] = detail
+    def _ended(self, spec: CompilerSpec, status: int | None) -> ExecutionFailed | DriverUnavailable:
+        error = compilation_ended_by(status)
+        if isinstance(error, DriverUnavailable):
+            return error
+        if spec.what in PARTS:  # That is nobody's module.
+            return DriverUnavailable(f"the deterministic profile cannot be compiled: {error.detail}")
+        return self._refuse(_Item(spec.what, spec.settings), error.detail)
+
+    def _refuse(self, item: _Item, detail: str) -> ExecutionFailed:
+        self._refused[item] = detail
         if len(self._refused) > _REFUSED_MAX:
             self._refused.popitem(last=False)
         return ExecutionFailed("module", detail)
 
 
-def _used(path: Path) -> bool:
-    """Whether it is there; it is marked as used now."""
-    try:
-        os.utime(path)
-    except FileNotFoundError:
-        return False
-    return True
+def _items(task: Task, settings: Settings) -> tuple[_Item, ...]:
+    whats = (wanted(task), *PARTS) if settings.deterministic else (wanted(task),)
+    return tuple(_Item(what, settings) for what in whats)
+
+
+def _lacking(paths: Sequence[Path]) -> int | None:
+    """The index of one that is not there; those that are there are marked as used now."""
+    for index, path in enumerate(paths):
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return index
+    return None
 
 
 def _keep(incoming: Path, path: Path) -> None:

@@ -8,9 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from node.executor.wasm.settings import Settings
 from node.model import Sha256
 
 _W = TypeVar("_W")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file or folder as it is now: another one that takes its place is not reached by who could reach it."""
+
+    path: bytes
+    device: int
+    inode: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +30,9 @@ class Key:
     tenant: str
     module: Sha256
     memory_bytes: int  # A limit of the process.
+    settings: Settings
+    reads: tuple[Place, ...]  # The inputs that it can reach, and no others,
+    results: bytes  # The folder in which results lie: its own moves among them.
 
 
 @dataclass(frozen=True, slots=True)

@@ -297,7 +297,9 @@ class _Zygote:
 
     def _hear(self, message: FromZygote, files: Sequence[int]) -> None:
         match message:
-            case Hello(error, viewless):
+            case Hello(error, viewless, lacking):
+                if lacking:
+                    log.warning("workers_less_confined", extra={"lacking": ", ".join(lacking)})
                 self.started, self.viewless = error is None, viewless
                 self.error = None if error is None else f"the WASM engine does not start: {error}"
                 self.said_hello.set()

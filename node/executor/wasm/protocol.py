@@ -14,11 +14,12 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from node import limits
+from node.executor.wasm.settings import Settings
 
-PROFILE = "1"  # Part of the name of compiled modules: raise it with every change of the engine's configuration.
 ANSWER_BYTES_MAX = 16 * limits.KiB  # A worker that says more is ended.
 PACKET_BYTES_MAX = 64 * limits.KiB
 FILES_MAX = 4
+PARTS = ("gate", "view")  # of the deterministic profile
 
 _LENGTH_BYTES = 4
 
@@ -28,18 +29,26 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
 
 
 class WorkerSpec(_Message, frozen=True, tag="worker"):
-    """A process that runs one compiled module for one tenant."""
+    """A process that runs one compiled module for one tenant.
 
-    compiled: bytes  # path
+    It can reach no files but these and, as the second file it is given, the folder that its results are written to.
+    Paths are bytes.
+    """
+
+    code: tuple[bytes, ...]  # of the module, and in the deterministic profile of its gate and view
+    settings: Settings
     memory_bytes: int
-    has_view: bool = False  # it mounts what its one job is to see, and ends after that
+    reads: tuple[bytes, ...]  # inputs
+    staging: bytes  # made by this process, for itself alone; its parent is there
+    has_view: bool = False  # it mounts what its one job is to see, reaches that alone, and ends after it
 
 
 class CompilerSpec(_Message, frozen=True, tag="compiler"):
     """A process that compiles one module into the second file it is given, and ends."""
 
-    module: bytes  # path
-    sha256: str
+    what: str  # the sha256 of a module; "gate" or "view" of the deterministic profile
+    module: bytes  # path; empty for a part of the profile
+    settings: Settings
 
 
 class Spawn(_Message, frozen=True, tag="spawn"):
@@ -50,10 +59,14 @@ class Spawn(_Message, frozen=True, tag="spawn"):
 
 
 class Hello(_Message, frozen=True, tag="hello"):
-    """Zygote to node, once: ready, or why it never will be; and why workers cannot have views, if so."""
+    """Zygote to node, once: ready, or why it never will be.
+
+    ``viewless``: why workers cannot have views, if so; ``lacking``: what this kernel has not to confine them.
+    """
 
     error: str | None
     viewless: str | None = None
+    lacking: tuple[str, ...] = ()
 
 
 class Spawned(_Message, frozen=True, tag="spawned"):
@@ -74,17 +87,25 @@ class Exited(_Message, frozen=True, tag="exited"):
 FromZygote: TypeAlias = Hello | Spawned | Exited
 
 
+class Input(_Message, frozen=True):
+    """A folder or a file that is shown. ``within``: a guest folder that shows it with its like."""
+
+    host: bytes
+    guest: str
+    within: str | None = None
+
+
 class Job(_Message, frozen=True, tag="job"):
     """Node to worker: one run. Paths of this machine are bytes."""
 
     args: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
-    inputs: tuple[
-        tuple[bytes, str, str | None], ...
-    ]  # (host path, guest path, guest folder that shows it with its like)
+    inputs: tuple[Input, ...]
     outputs: tuple[tuple[str, str], ...]  # (name, guest path)
     results: bytes
-    staging: bytes  # made by the worker when an input is a single file and not mounted; its parent is there
+    stdin: str | None  # guest path
+    fuel: int | None
+    seed: str
     cpu_s: float
     output_bytes: int
     output_files: int

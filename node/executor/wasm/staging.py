@@ -4,8 +4,9 @@ A folder is shown as it lies. A single file at ``/inputs/a.txt`` is put into a p
 ``/inputs``; files and folders that are parts of ``/inputs`` are put there together, in their places, so that a program
 that lists it sees exactly those. What belongs to the node, and everything on a machine that allows no mounts, is put
 there as a hard link (which costs nothing, and the guest cannot write through a read-only folder), or, where the
-filesystem or the file's owner forbids that, as a copy (with shared blocks where the filesystem can). All of it runs in
-the worker, so that a slow disk holds up nobody else.
+filesystem or the file's owner forbids that, as a copy (with shared blocks where the filesystem can). A worker can write
+to no file in that place (else nothing that it can only read could be linked there), so copies are made beside it and
+moved. All of it runs in the worker, so that a slow disk holds up nobody else.
 Does not live here: mounts (``view``), the removal after a killed worker (``executor``).
 """
 
@@ -17,16 +18,19 @@ import posixpath
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node import limits
+from node.executor.wasm.protocol import Input
 
 COPY_BYTES_MAX = 1 * limits.GiB  # A run whose files cannot be linked and are larger together is refused.
 STAGED_MAX = 100_000  # The same of one with more files and folders to put in place.
 
 _FICLONE = 0x40049409  # linux/fs.h
 
-Input = tuple[bytes, str, str | None]  # (host path, guest path, guest folder that shows it with its like)
+PLACES, COPIES = b"places", b"copies"  # Below the worker's own folder.
+
+Shown = tuple[tuple[str, str], ...]  # (host folder, guest path)
 Placing = Callable[[Input, bytes], None]  # puts an input at a path, where nothing lies, in a folder that is there
 
 
@@ -38,48 +42,61 @@ class Unusable(Exception):
 class _Staging:
     """What has been put in place for one run."""
 
+    copies: bytes
+    placed_at: dict[tuple[int, int], bytes] = field(default_factory=dict)  # by device and inode
     copied_bytes: int = 0
     placed: int = 0
 
     def place(self, source: Input, target: bytes) -> None:
         """By links or copies. Raises OSError, Unusable."""
-        host, guest, _ = source
-        (_place_tree if os.path.isdir(host) else _place)(host, target, guest, self)
+        (_place_tree if os.path.isdir(source.host) else _place)(source.host, target, source.guest, self)
 
 
-def prepare(
-    inputs: Iterable[Input], taken: Sequence[str], folder: bytes, place: Placing | None = None
-) -> tuple[tuple[tuple[str, str], ...], bool]:
-    """(host folder, guest path) for each, in their order, and whether anything was put into ``folder`` for it.
+def make(folder: bytes) -> None:
+    """The worker's own folder, before the first run. Raises OSError."""
+    for place in (PLACES, COPIES):
+        os.makedirs(os.path.join(folder, place), mode=0o700)
 
-    ``taken`` are the guest paths of outputs, ``place`` is what is done instead of linking or copying. Raises Unusable.
+
+def prepare(inputs: Iterable[Input], taken: Sequence[str], folder: bytes) -> Shown:
+    """See ``arrange``; by links or copies, in the worker's own folder."""
+    place = _Staging(os.path.join(folder, COPIES)).place
+    return arrange(inputs, taken, os.path.join(folder, PLACES), place, follow_links=True)
+
+
+def arrange(
+    inputs: Iterable[Input], taken: Sequence[str], folder: bytes, place: Placing, *, follow_links: bool
+) -> Shown:
+    """Where each is shown, in their order; what cannot be shown as it lies is put into ``folder`` by ``place``.
+
+    ``taken`` are the guest paths of outputs. Raises Unusable, and what ``place`` does.
     """
     shown: dict[str, str] = {}
     staged: dict[str, bytes] = {}
-    is_linking = place is None
-    place = place or _Staging().place
     for each in inputs:
-        host, guest, within = each
+        host, guest, within = each.host, each.guest, each.within
         try:
-            if stat.S_ISDIR(_kind(host, guest, follow_links=is_linking)) and within is None:
+            if stat.S_ISDIR(_kind(host, guest, follow_links=follow_links)) and within is None:
                 _show(shown, guest, _text(host, guest), taken)
                 continue
             parent = posixpath.dirname(guest) if within is None else within
             if parent not in staged:
                 staged[parent] = os.path.join(folder, b"%d" % len(staged))
                 _show(shown, parent, _text(staged[parent], guest), taken)
-                os.makedirs(staged[parent], mode=0o700)
+                os.mkdir(staged[parent], 0o700)
             target = os.path.join(staged[parent], guest[len(parent) :].lstrip("/").encode())
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
             place(each, target)
         except OSError as error:
             raise Unusable(f"the input at {guest} cannot be used: {error.strerror}") from error
-    return tuple((host, guest) for guest, host in shown.items()), bool(staged)
+    return tuple((host, guest) for guest, host in shown.items())
 
 
 def clear(folder: bytes) -> None:
-    """Remove what ``prepare`` made."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove what ``prepare`` put in place."""
+    places = os.path.join(folder, PLACES)
+    for name in os.listdir(places):
+        shutil.rmtree(os.path.join(places, name), ignore_errors=True)
 
 
 def _show(shown: dict[str, str], guest: str, host: str, taken: Sequence[str]) -> None:
@@ -127,9 +144,12 @@ def _count(guest: str, staging: _Staging) -> None:
 
 
 def _place(host: bytes, target: bytes, guest: str, staging: _Staging) -> None:
+    """A file that is there already gets a second name: whether it could be linked at first must not show."""
     _count(guest, staging)
+    found = os.stat(host)
+    first = staging.placed_at.setdefault((found.st_dev, found.st_ino), target)
     try:
-        os.link(host, target)  # Of a symlink some versions of Python link the link.
+        os.link(host if first == target else first, target)  # Of a symlink some versions of Python link the link.
     except OSError:
         _copy(host, target, guest, staging)
     else:
@@ -139,7 +159,8 @@ def _place(host: bytes, target: bytes, guest: str, staging: _Staging) -> None:
 
 
 def _copy(host: bytes, target: bytes, guest: str, staging: _Staging) -> None:
-    with open(host, "rb") as source, open(target, "xb") as copy:
+    beside = os.path.join(staging.copies, b"copy")
+    with open(host, "rb") as source, open(beside, "wb") as copy:
         try:
             fcntl.ioctl(copy, _FICLONE, source.fileno())
         except OSError:
@@ -152,3 +173,4 @@ def _copy(host: bytes, target: bytes, guest: str, staging: _Staging) -> None:
                     "on the file system of the node's data folder"
                 ) from None
             shutil.copyfileobj(source, copy)
+    os.rename(beside, target)

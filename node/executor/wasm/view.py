@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from node.executor.wasm import mounts, staging
-from node.executor.wasm.staging import Input, Unusable
+from node.executor.wasm.protocol import Input
+from node.executor.wasm.staging import Shown, Unusable
 
 ENTRIES_MAX = 200_000  # Files, and folders that they lie in. A run with more is refused.
 
@@ -23,7 +24,7 @@ _ANYTHING = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = _ANYTHING | os.O_DIRECTORY
 
 
-def made(inputs: Sequence[Input], taken: Sequence[str], folder: bytes) -> tuple[tuple[str, str], ...] | None:
+def made(inputs: Sequence[Input], taken: Sequence[str], folder: bytes) -> Shown | None:
     """(host folder, guest path) for each, from now on visible to this process alone, below ``folder``, which exists.
 
     ``taken`` are the guest paths of outputs. None where this machine does not allow it: then nothing has changed.
@@ -45,9 +46,9 @@ def made(inputs: Sequence[Input], taken: Sequence[str], folder: bytes) -> tuple[
             mounts.drop_capabilities()
 
 
-def _filled(inputs: Sequence[Input], taken: Sequence[str], folder: bytes) -> tuple[tuple[str, str], ...]:
+def _filled(inputs: Sequence[Input], taken: Sequence[str], folder: bytes) -> Shown:
     with _Bound() as bound:
-        shown, _ = staging.prepare(inputs, taken, folder, bound.place)
+        shown = staging.arrange(inputs, taken, folder, bound.place, follow_links=False)
     mounts.seal(folder)
     return shown
 
@@ -68,7 +69,7 @@ class _Bound:
 
     def place(self, source: Input, target: bytes) -> None:
         """Show it at ``target``, whose folder exists. Raises OSError, Unusable, mounts.Refused."""
-        host, guest, within = source
+        host, guest, within = source.host, source.guest, source.within
         file = os.open(host, _ANYTHING) if within is None else self._opened(host, guest, within)
         try:
             mode = os.fstat(file).st_mode

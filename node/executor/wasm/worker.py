@@ -14,10 +14,15 @@ import os
 import resource
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from node.executor.measure import Allowance, excess
-from node.executor.wasm import engine, staging, view
+from node.executor.wasm import engine, landlock, staging, stdin, view
 from node.executor.wasm.confine import confine_worker
+from node.executor.wasm.landlock import Rule
+from node.executor.wasm.profile.hooks import HostTrouble
 from node.executor.wasm.protocol import (
     Answer,
     Broken,
@@ -29,65 +34,102 @@ from node.executor.wasm.protocol import (
     frame,
     receive_job,
 )
+from node.executor.wasm.staging import Shown, Unusable
 from node.executor.wasm.watch import Watch
 
-_Shown = tuple[tuple[str, str], ...]  # (host folder, guest path)
+OUT_OF_FUEL = 152  # As a shell says of a process that SIGXCPU ended.
 
 _CPU_S_MIN = 0.001  # Zero would be no limit.
 
 
-def serve(channel: socket.socket, spec: WorkerSpec) -> None:
-    """The life of the process; returns when the node has no more jobs."""
+def serve(channel: socket.socket, writes: int, spec: WorkerSpec) -> None:
+    """The life of the process; returns when the node has no more jobs. ``writes``: the folder that is for results."""
     only = receive_job(channel) if spec.has_view else None
-    shown = None
-    if only is not None:
-        try:
-            shown = view.made(only.inputs, _taken(only), os.path.dirname(only.staging))
-        except staging.Unusable as unusable:
-            channel.sendall(frame(Failed("data", str(unusable))))
-            return
-    confine_worker(spec.memory_bytes)
     try:
-        program = engine.Program(os.fsdecode(spec.compiled), spec.memory_bytes)
+        shown = None if only is None else view.made(only.inputs, _taken(only), os.path.dirname(spec.staging))
+    except Unusable as unusable:
+        channel.sendall(frame(Failed("data", str(unusable))))
+        return
+    if shown is None and spec.reads:
+        staging.make(spec.staging)
+    confine_worker(spec.memory_bytes, reachable(spec, writes, shown))
+    os.close(writes)
+    try:
+        program = engine.Program(engine.Code(*spec.code), spec.settings, spec.memory_bytes)
     except engine.Unloadable:
         channel.sendall(frame(Unloadable()))
         return
     watch = Watch(lambda detail: channel.sendall(frame(Failed("output", detail))))
     gc.collect()
     gc.freeze()
+    kit = _Kit(program, watch, spec.staging, shown)
     job = only or receive_job(channel)
     while job is not None:
-        channel.sendall(frame(_answer(program, watch, job, shown)))
+        channel.sendall(frame(_answer(kit, job)))
         job = receive_job(channel)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kit:
+    """What the runs of this process share."""
+
+    program: engine.Program
+    watch: Watch
+    staging: bytes
+    view: Shown | None  # of the one run that there is then
+
+
+def reachable(spec: WorkerSpec, writes: int, shown: Shown | None) -> list[Rule]:
+    """What this process can reach for the length of its life: of inputs what its view shows, if it has one."""
+    return [
+        *(Rule(path, landlock.READ) for path in spec.code),
+        *(_staged_files(spec) if shown is None else [Rule(host.encode(), landlock.READ) for host, _ in shown]),
+        Rule(b"/proc/self/fd/%d" % writes, landlock.WRITE),
+    ]
+
+
+def _staged_files(spec: WorkerSpec) -> list[Rule]:
+    return [
+        *(Rule(path, landlock.LINKED_FROM) for path in spec.reads),
+        Rule(os.path.join(spec.staging, staging.PLACES), landlock.ARRANGE),
+        Rule(os.path.join(spec.staging, staging.COPIES), landlock.WRITE),
+    ]
 
 
 def _taken(job: Job) -> list[str]:
     return [guest for _, guest in job.outputs]
 
 
-def _answer(program: engine.Program, watch: Watch, job: Job, shown: _Shown | None = None) -> Answer:
-    staged = False
+def _answer(kit: _Kit, job: Job) -> Answer:
     try:
-        if shown is None:
-            shown, staged = staging.prepare(job.inputs, _taken(job), job.staging)
-        try:
-            return _limited(program, watch, job, shown)
-        finally:
-            if staged:
-                staging.clear(job.staging)
-    except staging.Unusable as unusable:
-        staging.clear(job.staging)
+        with _inputs(kit, job) as shown, stdin.opened(job.stdin, shown) as read:
+            return _limited(kit, job, _plan(job, shown, read))
+    except Unusable as unusable:
         return Failed("data", str(unusable))
     except engine.Trapped as trapped:
         return Failed(trapped.code, trapped.reason)
     except engine.Unopened as unopened:
         return Broken(str(unopened))
+    except HostTrouble as trouble:
+        return Broken(f"the program met an error that is not its own ({trouble})")
     except OSError as error:
         return Broken(str(error.strerror))
 
 
-def _limited(program: engine.Program, watch: Watch, job: Job, shown: _Shown) -> Answer:
-    plan = _plan(job, shown)
+@contextmanager
+def _inputs(kit: _Kit, job: Job) -> Iterator[Shown]:
+    """Inputs as folders; of what was put in place for it nothing is left, however it ends."""
+    if kit.view is not None:
+        yield kit.view
+        return
+    try:
+        yield staging.prepare(job.inputs, _taken(job), kit.staging)
+    finally:
+        if job.inputs:
+            staging.clear(kit.staging)
+
+
+def _limited(kit: _Kit, job: Job, plan: engine.Plan) -> Answer:
     given = len(job.outputs) + 2
     allowance = Allowance(job.output_bytes, job.output_files)
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -95,17 +137,27 @@ def _limited(program: engine.Program, watch: Watch, job: Job, shown: _Shown) -> 
     most = job.output_bytes + 1
     resource.setrlimit(resource.RLIMIT_FSIZE, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
     signal.setitimer(signal.ITIMER_PROF, max(job.cpu_s, _CPU_S_MIN))
-    watch.begin(job.results, given, allowance)
+    kit.watch.begin(job.results, given, allowance)
     try:
-        exit_code = program.run(plan)
+        exit_code = _run(kit.program, plan)
     finally:
-        watch.end()
+        kit.watch.end()
         signal.setitimer(signal.ITIMER_PROF, 0)
     found = excess(job.results, given, allowance)
     return Returned(exit_code) if found is None else Failed("output", found)
 
 
-def _plan(job: Job, shown: _Shown) -> engine.Plan:
+def _run(program: engine.Program, plan: engine.Plan) -> int:
+    """The exit code. Without fuel a run ends at the same instruction everywhere: that is a result, and it says so."""
+    try:
+        return program.run(plan)
+    except engine.OutOfFuel:
+        with open(plan.stderr, "ab") as file:
+            file.write(b"quorate: out of fuel: the run was given %d\n" % (plan.fuel or 0))
+        return OUT_OF_FUEL
+
+
+def _plan(job: Job, shown: Shown, read: str | None) -> engine.Plan:
     writable = []
     for name, guest in job.outputs:
         folder = os.path.join(job.results, name.encode())
@@ -118,4 +170,7 @@ def _plan(job: Job, shown: _Shown) -> engine.Plan:
         writable=writable,
         stdout=os.path.join(job.results, b"stdout"),
         stderr=os.path.join(job.results, b"stderr"),
+        stdin=read,
+        fuel=job.fuel,
+        seed=job.seed,
     )

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Sequence
 
 from node.executor.wasm import mounts
+from node.executor.wasm.confine import lacking
 from node.executor.wasm.protocol import (
     FILES_MAX,
     PACKET_BYTES_MAX,
@@ -96,7 +97,7 @@ def _live(spec: WorkerSpec | CompilerSpec, files: Sequence[int], parent: int) ->
         confine.adopt(files, parent)
         channel = socket.socket(fileno=3)
         if isinstance(spec, WorkerSpec):
-            worker.serve(channel, spec)
+            worker.serve(channel, 4, spec)
         else:
             compiler.serve(channel, 4, spec)
         os._exit(0)
@@ -123,7 +124,7 @@ def main() -> None:
     error = _prepare()
     zygote = _Zygote(control)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # The node is gone in the middle of a message.
-        control.send(packet(Hello(error, viewless)))
+        control.send(packet(Hello(error, viewless, lacking() if error is None else ())))
         if error is None:
             zygote.serve()
     zygote.end()

@@ -1,0 +1,58 @@
+"""The folder that a worker may write to, in the place of results and back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from node.executor.wasm.desk import Desk
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    made = Desk(tmp_path / ".worker-1")
+    os.close(made.made())
+    return made
+
+
+def results_of(folder: Path, name: str) -> Path:
+    results = folder / name
+    results.mkdir()
+    return results
+
+
+def test_what_was_written_stays_in_a_folder_that_is_not_the_workers(desk: Desk, tmp_path: Path) -> None:
+    own = desk.folder.stat().st_ino
+    for run in ("one", "two"):
+        results = results_of(tmp_path, run)
+        desk.lend(results)
+        assert results.stat().st_ino == own
+        (results / "outputs").mkdir()
+        (results / "outputs" / "file").write_text(run)
+        desk.take_back(results, ["stdout", "outputs"])
+        assert results.stat().st_ino != own
+        assert (results / "outputs" / "file").read_text() == run
+    assert desk.folder.stat().st_ino == own
+    desk.clear()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_what_nobody_asked_for_is_not_taken_for_a_result(desk: Desk, tmp_path: Path) -> None:
+    results = results_of(tmp_path, "one")
+    desk.lend(results)
+    (results / "more").touch()
+    with pytest.raises(FileExistsError):
+        desk.take_back(results, ["stdout"])
+    desk.clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_results_that_are_not_empty_or_not_there_are_an_error(desk: Desk, tmp_path: Path) -> None:
+    (results_of(tmp_path, "one") / "file").touch()
+    with pytest.raises(OSError, match="not empty"):
+        desk.lend(tmp_path / "one")
+    desk.clear()
+    with pytest.raises(FileNotFoundError):
+        desk.lend(tmp_path / "two")
