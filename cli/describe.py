@@ -71,11 +71,24 @@ def _engine(spec: JobSpec) -> Iterator[tuple[str, str]]:
     match spec.engine:
         case WasmEngine():
             yield "module", spec.engine.module
+            yield from _run_as(spec.engine)
         case DockerEngine():
             yield "image", spec.engine.image
             yield "pinned as", spec.engine.digest or spec.engine.image_id or "nothing"
         case _:
             assert_never(spec.engine)
+
+
+def _run_as(engine: WasmEngine) -> Iterator[tuple[str, str]]:
+    """What is not as it is by default."""
+    if engine.profile != "deterministic":
+        yield "profile", engine.profile
+    if engine.isolation != "shared":
+        yield "isolation", engine.isolation
+    if engine.fuel is not None:
+        yield "fuel", str(engine.fuel)
+    if engine.stdin is not None:
+        yield "stdin", engine.stdin
 
 
 def _voted(spec: JobSpec) -> Iterator[tuple[str, str]]:

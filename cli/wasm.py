@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 app = flags.app("Submit WebAssembly jobs.")
 
+ENGINE = "How it runs"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program(Work):
@@ -32,6 +34,34 @@ class Program(Work):
     args: Annotated[
         list[str] | None, typer.Argument(metavar="-- ARGS", help="The program's own arguments, after a --.")
     ] = None
+    stdin: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="What it reads as standard input: an input's path, or that of a file in one. By default nothing.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = None
+    profile: Annotated[
+        Literal["deterministic", "native"],
+        typer.Option(
+            help="What it sees: the same clock, randomness and order of files on every node, or those of its machine.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = "deterministic"
+    fuel: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="How much it may execute, counted alike everywhere, about one for an instruction; then it ends with"
+            " exit code 152. By default nothing is counted.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = None
+    isolation: Annotated[
+        Literal["shared", "process"],
+        typer.Option(help="process: in one that no other run had before it or has after it.", rich_help_panel=ENGINE),
+    ] = "shared"
 
 
 @app.callback()
@@ -53,11 +83,20 @@ def run(program: Program, deal: Deal, limits: Limits, then: Then, target: Target
     check(program.publisher, rest)
     sha256 = read_module(program.module)
     wanted = spec_of(program, deal, limits, sha256)
+    _warn(program, deal)
 
     def ready(client: Client) -> None:
         _upload(client, program.module, sha256, quiet=then.id_only)
 
     return submitted(wanted, program, rest, ready)
+
+
+def _warn(program: Program, deal: Deal) -> None:
+    if program.profile == "native" and deal.verifier == "deterministic":
+        output.say(
+            "warning: with --profile native nodes see different clocks, randomness and orders of files, so that honest"
+            " ones may disagree"
+        )
 
 
 def _upload(client: Client, module: Path, sha256: str, *, quiet: bool) -> None:

@@ -52,5 +52,13 @@ def read_module(path: Path) -> str:
 
 def spec_of(program: Program, deal: Deal, limited: Limits, sha256: str) -> JobSpec:
     """The complete spec. Raises UsageProblem that names the flag."""
-    engine = {"type": "wasm", "module": sha256, "args": program.args or []}
+    engine = {
+        "type": "wasm",
+        "module": sha256,
+        "args": program.args or [],
+        "profile": program.profile,
+        "isolation": program.isolation,
+        "fuel": program.fuel,
+        "stdin": program.stdin,
+    }
     return job_spec(program, deal, limited, engine, name_of(program.module.stem))

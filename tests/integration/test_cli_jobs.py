@@ -15,7 +15,7 @@ from unit.receipts import FILES, REQUESTER
 
 from cli.main import run
 from node.api.views import FailureView, JobView
-from node.model import JobSpec
+from node.model import JobSpec, WasmEngine
 
 MODULE = b"\0asm\x01\0\0\0"
 SHA256 = hashlib.sha256(MODULE).hexdigest()
@@ -46,8 +46,34 @@ def test_a_run_uploads_submits_waits_and_says_what_to_do_next(
     assert (upload.body, upload.headers["content-length"]) == (MODULE, str(len(MODULE)))
     (submit,) = node.asked("/v1/jobs")
     spec = msgspec.json.decode(submit.body)
-    assert spec["engine"].items() >= {"type": "wasm", "module": SHA256, "args": ["-n", "5"], "env": {}}.items()
+    assert msgspec.convert(spec["engine"], WasmEngine) == WasmEngine(module=SHA256, args=("-n", "5"))
     assert spec["inputs"] == [{"type": "cid", "cid": "apples", "path": "/data", "verify": False}]
+
+
+VOTED = ("--verifier", "deterministic", "-c", "3")
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_warned"),
+    [((*VOTED, "--profile", "native"), True), (VOTED, False), (("--profile", "native"), False)],
+)
+def test_votes_over_what_a_machine_decides_are_warned_of_and_allowed(
+    node: FakeNode, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], is_warned: bool
+) -> None:
+    assert run(["wasm", "run", "my.wasm", "--id-only", *flags]) == 0
+
+    out, err = capsys.readouterr()
+    assert out == f"{node.job.id}\n"
+    assert ("honest ones may disagree" in err) == is_warned
+    (submit,) = node.asked("/v1/jobs")
+    assert msgspec.json.decode(submit.body)["engine"].get("profile", "deterministic") == (
+        "native" if "native" in flags else "deterministic"
+    )
+
+
+def test_a_profile_that_there_is_not_is_a_usage_error(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["wasm", "run", "my.wasm", "--profile", "fast"]) == 2
+    assert "--profile" in capsys.readouterr().err
 
 
 def test_a_module_that_the_node_has_is_not_sent_again(node: FakeNode) -> None:

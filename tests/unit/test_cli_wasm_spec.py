@@ -15,7 +15,7 @@ from cli.wasm import Program
 from cli.wasm_spec import read_module, spec_of
 from node import limits
 from node.errors import InvalidModule
-from node.model import CidInput, Output
+from node.model import CidInput, Output, WasmEngine
 
 MODULE = b"\0asm\x01\0\0\0"
 SHA256 = hashlib.sha256(MODULE).hexdigest()
@@ -56,6 +56,18 @@ def test_every_flag_reaches_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (spec.name, spec.timeout_s) == ("mine", 7200)
 
 
+def test_how_a_program_runs_is_asked_by_flags() -> None:
+    engine = spec_of(program(), Deal(), Limits(), SHA256).engine
+    assert engine == WasmEngine(module=SHA256)
+
+    wanted = program(inputs=["bagy"], stdin="/inputs/a", fuel=10**9, isolation="process")
+    engine = spec_of(wanted, Deal(), Limits(), SHA256).engine
+    assert engine == WasmEngine(module=SHA256, stdin="/inputs/a", fuel=10**9, isolation="process")
+
+    engine = spec_of(program(profile="native"), Deal(), Limits(), SHA256).engine
+    assert engine == WasmEngine(module=SHA256, profile="native")
+
+
 def test_outputs_can_be_moved_and_are_there_once() -> None:
     spec = spec_of(program(outputs=["outputs:/elsewhere"]), Deal(), Limits(), SHA256)
 
@@ -81,6 +93,10 @@ def test_outputs_can_be_moved_and_are_there_once() -> None:
         (program(env=["NOT_SET_ANYWHERE"]), Deal(), "--env"),
         (program(env=["=x"]), Deal(), "--env"),
         (program(args=["x"] * (limits.ARGS_MAX + 1)), Deal(), "ARGS"),
+        (program(fuel=0), Deal(), "--fuel"),
+        (program(fuel=5, profile="native"), Deal(), "--fuel: expected the deterministic profile"),
+        (program(stdin="/inputs/a"), Deal(), "--stdin: expected the path of an input"),
+        (program(inputs=["bagy"], stdin="inputs/a"), Deal(), "--stdin"),
         (program(args=[os.fsdecode(b"\xff")]), Deal(), "UTF-8"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,

@@ -18,7 +18,7 @@ from cli.outcome import kept_word, outcome_of
 from cli.output import clean, short_peer
 from node.api.viewing import job_view
 from node.api.views import AnswerView, EventView, FailureView, GroupView, JobView, ResultsView, VerdictView
-from node.model import Deal, IpfsPublisher, NonePublisher, Publisher, VaultPublisher
+from node.model import Deal, IpfsPublisher, NonePublisher, Publisher, VaultPublisher, WasmEngine
 
 NAMES = sorted(NODES)
 
@@ -234,3 +234,15 @@ def test_a_nodes_words_do_not_move_the_cursor() -> None:
     watch = JobWatch()
     watch.saw(event(1, "declined", "p", "\x1b[2J"))
     assert "\x1b[2J" not in shown(watch)
+
+
+def test_how_a_program_runs_is_shown_where_it_is_not_as_usual() -> None:
+    view = job()
+    usual = described(view)
+    engine = WasmEngine(
+        module=view.spec.engine.module, profile="native", isolation="process", fuel=77, stdin="/inputs/a"
+    )
+    text = described(msgspec.structs.replace(view, spec=msgspec.structs.replace(view.spec, engine=engine)))
+    for name, value in (("profile", "native"), ("isolation", "process"), ("fuel", "77"), ("stdin", "/inputs/a")):
+        assert [line.split() for line in text.splitlines() if line.split()[:1] == [name]] == [[name, value]]
+        assert not any(line.split()[:1] == [name] for line in usual.splitlines())
