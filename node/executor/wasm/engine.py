@@ -2,7 +2,7 @@
 
 The configuration is WebAssembly 2.0 with SIMD and nothing after it: no threads, no relaxed SIMD, no 64-bit or second
 memory, no GC, exceptions or tail calls, because what is on is promised. NaN bits are made canonical in the
-deterministic profile (``docs/adr/0014``). Fuel is counted where it is asked for; no epochs: a run is ended by ending
+deterministic profile (``docs/adr/0016``). Fuel is counted where it is asked for; no epochs: a run is ended by ending
 its process, so the code it runs pays for neither.
 Does not live here: what a program sees (``profile``), limits of processes (``confine``, ``worker``), messages
 (``protocol``).
