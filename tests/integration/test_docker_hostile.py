@@ -16,7 +16,7 @@ from node.errors import ExecutionFailed
 from node.removal import remove
 from node.verifier.dirhash import hash_tree
 
-SHORT = replace(ROOMY, wall_s=3)
+SHORT = replace(ROOMY, wall_s=3, memory_bytes=512 << 20)  # For as many processes as there may be.
 MANY = "i=0; while [ $i -lt 100000 ]; do : >{}$i; i=$((i+1)); done"
 
 

@@ -225,7 +225,7 @@ def test_json_that_no_kubo_sends_is_a_reason_for_every_call(body: bytes, status:
                 await session.get(cid)
 
     with web_server({"": says(body, status, content_type="application/json")}) as web:
-        trio.run(main, Kubo(f"/ip4/127.0.0.1/tcp/{web.port}", Threads(), replace(QUICK, restart_s=0.1)))
+        trio.run(main, Kubo(f"/ip4/127.0.0.1/tcp/{web.port}", Threads(), Patience(restart_s=0.1)))
 
 
 def test_whether_it_has_a_block_is_known_by_a_deadline_though_all_threads_wait_for_its_last_words() -> None:

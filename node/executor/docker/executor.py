@@ -248,6 +248,6 @@ async def exit_code_of(watch: Watch) -> int:
         raise ExecutionFailed("memory", "it ran out of memory; raise --memory")
     if watch.is_killed or watch.exit_code == _KILLED:
         raise DriverUnavailable(
-            f"the container was killed by somebody else on this machine (exit code {watch.exit_code})"
+            f"the container was killed by somebody else on this machine, or its kernel (exit code {watch.exit_code})"
         )
     return watch.exit_code
