@@ -63,6 +63,17 @@ def test_noop_jobs_sixteen_in_flight(nodes):
     assert load.lost == 0
 
 
+def test_noop_job_on_one_node(tmp_path):
+    with running(Plan(folder=tmp_path / "nodes", count=1)) as started:
+        load = Load(started.nodes[0].api_url, runs=1)
+        load.prepare()
+        load.run(100, 1)
+        row("no-op, one node, no verifier: p50", load.p50_ms, 20, "ms")
+        took = load.run(400, 8)
+        row("  jobs per second, eight submitters", 400 / took, 50, "/s", at_most=False)
+    assert load.lost == 0
+
+
 def test_idle_node(tmp_path):
     begun = time.perf_counter()
     with running(Plan(folder=tmp_path / "nodes", count=1)) as started:
