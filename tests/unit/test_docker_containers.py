@@ -9,6 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from node import limits
 from node.errors import DriverUnavailable, ExecutionFailed
 from node.executor.docker.containers import Containers, Watch
 from node.executor.docker.engine import Engine, Event
@@ -42,7 +43,7 @@ def killed(watch: Watch) -> None:
     watch.is_killed = True
 
 
-@pytest.mark.parametrize("exit_code", [0, 1, 136, 138, 255])
+@pytest.mark.parametrize("exit_code", [0, 1, 136, 137, 138, 255])
 def test_an_exit_code_is_a_result(exit_code: int) -> None:
     assert code(died(exit_code)) == exit_code
 
@@ -67,10 +68,26 @@ def test_running_out_of_memory_is_no_result_whatever_it_made_of_it(exit_code: in
         code(starved, died(exit_code))
 
 
-@pytest.mark.parametrize("happened", [(died(137),), (killed, died(0)), (killed, died(143))])
+@pytest.mark.parametrize("happened", [(killed, died(137)), (killed, died(0)), (killed, died(143))])
 def test_what_somebody_else_ended_is_no_result(happened: tuple[Callable[[Watch], None], ...]) -> None:
     with pytest.raises(DriverUnavailable, match="somebody else"):
         code(*happened)
+
+
+def test_news_of_memory_that_comes_soon_after_the_end_is_waited_for() -> None:
+    async def main() -> None:
+        watch = Watch("a")
+        died(137)(watch)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(late, watch)
+            with pytest.raises(ExecutionFailed, match="--memory"):
+                await exit_code_of(watch)
+
+    async def late(watch: Watch) -> None:
+        await trio.sleep(limits.DOCKER_OOM_S / 2)
+        starved(watch)
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))
 
 
 def test_nobody_runs_anything_where_there_is_no_engine(tmp_path: Path) -> None:

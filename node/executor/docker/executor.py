@@ -237,7 +237,12 @@ def _docker(engine: EngineSpec) -> DockerEngine:
 
 
 async def exit_code_of(watch: Watch) -> int:
-    """Of a container that is over. Raises ExecutionFailed, DriverUnavailable: why there is none."""
+    """Of a container that is over. Raises ExecutionFailed, DriverUnavailable: why there is none.
+
+    137 is a program's own result like any other (a child of a shell that was killed makes it of that) unless the engine
+    tells of a kill or of memory. So it is too where the first process is killed past the engine, by this machine's root
+    or by its kernel when all memory is gone: nothing here tells these apart.
+    """
     if watch.failure is not None:
         raise watch.failure
     assert watch.exit_code is not None
@@ -246,8 +251,8 @@ async def exit_code_of(watch: Watch) -> int:
             await watch.out_of_memory.wait()
     if watch.out_of_memory.is_set():
         raise ExecutionFailed("memory", "it ran out of memory; raise --memory")
-    if watch.is_killed or watch.exit_code == _KILLED:
+    if watch.is_killed:
         raise DriverUnavailable(
-            f"the container was killed by somebody else on this machine, or its kernel (exit code {watch.exit_code})"
+            f"the container was killed by somebody else on this machine (exit code {watch.exit_code})"
         )
     return watch.exit_code
