@@ -88,6 +88,7 @@ SPECS_ACTIVE_BYTES_PER_CLIENT = 16 * MiB  # Of all specs of jobs under way. The 
 SPECS_ACTIVE_BYTES = 64 * MiB  # The same over all clients of a node.
 BIDS_MAX = 512  # Further bids are rejected; no more nodes are offered the job.
 OFFERS_PER_PEER = 8  # Of one job, to a node that comes and goes; then it is not offered again.
+RUN_GRACE_S = 2.0  # An engine ends a run at its limit, and says in which part of it; only then the node does.
 REPLY_S = 20.0  # How long after its run limit an execution may still propose before it counts as late.
 HAND_OVER_S = 900.0  # All winners of a shard together have this long to hand over; then the shard fails.
 HAND_OVERS_PER_JOB = 8  # Shards of a job that are fetched at once; further ones wait.

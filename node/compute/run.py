@@ -172,7 +172,7 @@ async def run(bench: Bench, given: Execution, started: Started, tell: Tell) -> P
     if not given.room.is_set():
         return _failed(given, "full", f"no room came free here within {about(room_s(given.spec))}")
     try:
-        with trio.fail_after(given.spec.timeout_s):
+        with trio.fail_after(given.spec.timeout_s + limits.RUN_GRACE_S):
             results = await _results(bench, given, started, tell)
     except trio.TooSlowError:
         return _failed(given, "time", f"over its limit of {given.spec.timeout_s:g} s; raise it with --timeout")
