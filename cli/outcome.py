@@ -26,14 +26,28 @@ _AFTER_FAILURE = {  # What to do.
     "bids": "`{program} peers` shows who is there; ask for fewer with --concurrency and --min-bids, or wait longer with"
     " --bid-timeout",
     "bids/data": "check what -v, -i and -u name: too few nodes can have it",
-    "bids/resources": "ask for less with --cpu and --memory",
+    "bids/resources": "ask for less with --cpu, --memory, --gpu and --timeout",
     "bids/disk": "ask for less with --disk",
-    "bids/full": "the nodes are busy: submit it again later, or wait longer with --bid-timeout",
+    "bids/full": "the nodes are busy: submit it again later",
+    "bids/policy": "leave out what the nodes' operators do not allow, or ask them to allow it",
+    "bids/engine": "change what the nodes cannot run, or join nodes that can; `{program} peers` shows who is there",
+    "bids/verifier": "choose a verifier that the nodes have with --verifier",
+    "bids/internal": "the nodes had trouble of their own: submit it again later",
     "time": "give it longer with --timeout",
     "hand_over": "submit it again",
     "restart": "submit it again",
     "room": "make room on the node (its data folder is full), then submit it again",
 }
+
+_AFTER_SILENCE = {  # What to do where nobody disagreed and too few proposed anything, by why most of the others failed.
+    "time": "give it longer with --timeout",
+    "cpu": "give it longer with --timeout",
+    "memory": "give it more with --memory",
+    "lost": "nodes went away: submit it again",
+    "late": "nodes did not answer in time: submit it again",
+    "full": "nodes had no room after all: submit it again later",
+}
+_AGAIN = "too few nodes came to a result: submit it again when you have seen why"
 
 _DESCRIBED = {  # What a description shows of a failure.
     "executions": "what each node said",
@@ -191,11 +205,20 @@ def _advice(job: JobView) -> str:
         what = "the results" if job.state == "completed" else "what was won"
         return f"`{program()} job get {name}` downloads {what}"
     if job.state == "not_verified":
-        return "is the program deterministic? The clock, randomness and the order of listings differ between nodes"
+        return _after_vote(job)
     if job.failure is not None:
         step = _AFTER_FAILURE.get(_cause(job), "") or _AFTER_FAILURE.get(job.failure.code, "")
         return step.format(program=program())
     return ""
+
+
+def _after_vote(job: JobView) -> str:
+    """Whether nodes disagreed, or too few proposed anything: then it says nothing of the program."""
+    undecided = [shard for shard in job.details if shard.state == "not_verified"]
+    if not undecided or any(shard.verdict and len(shard.verdict.groups) > 1 for shard in undecided):
+        return "is the program deterministic? The clock, randomness and the order of listings differ between nodes"
+    failed = Counter(run.code for shard in undecided for run in shard.executions if run.code is not None)
+    return _AFTER_SILENCE.get(failed.most_common(1)[0][0], _AGAIN) if failed else _AGAIN
 
 
 def _in_description(job: JobView) -> str:

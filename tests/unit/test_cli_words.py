@@ -123,10 +123,40 @@ def test_what_becomes_of_results_is_said_by_its_name(publisher: Publisher, steps
 
 @pytest.mark.parametrize(
     ("declined", "words"),
-    [("data", "-v, -i and -u"), ("resources", "--memory"), ("disk", "--disk"), ("full", "busy"), ("engine", "peers")],
+    [
+        ("data", "-v, -i and -u"),
+        ("resources", "--cpu, --memory, --gpu and --timeout"),
+        ("disk", "--disk"),
+        ("full", "busy"),
+        ("policy", "operators do not allow"),
+        ("engine", "cannot run"),
+        ("verifier", "--verifier"),
+        ("internal", "trouble of their own"),
+    ],
 )
 def test_missing_bids_are_put_down_to_why_nodes_declined(declined: str, words: str) -> None:
-    assert words in outcome_of(failed("bids", declined=declined)).next_step
+    step = outcome_of(failed("bids", declined=declined)).next_step
+    assert words in step
+    assert "--bid-timeout" not in step, "those who declined would decline later too"
+
+
+def test_where_nobody_answered_waiting_longer_may_help() -> None:
+    assert "--bid-timeout" in outcome_of(failed("bids")).next_step
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [("lost", "submit it again"), ("late", "submit it again"), ("time", "--timeout"), ("trap", "seen why")],
+)
+def test_a_vote_that_too_few_came_to_is_put_down_to_why_the_others_failed(code: str, words: str) -> None:
+    first, *others = job().details[0].executions
+    gone = [msgspec.structs.replace(run, state="failed", code=code, reason="so", hash=None) for run in others]
+    groups = (GroupView(hash=WRONG, peers=(NAMES[0],)),)
+    verdict = VerdictView(kind="not_verified", hash="", groups=groups, reason="only one node proposed a result")
+    step = outcome_of(job(state="not_verified", executions=(first, *gone), verdict=verdict, results=None)).next_step
+
+    assert words in step
+    assert "deterministic" not in step
 
 
 def test_a_description_has_who_bid_who_declined_and_what_each_said() -> None:
