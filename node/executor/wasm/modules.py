@@ -1,15 +1,17 @@
 """The cache of compiled modules: each compiled once, in a process of its own, however many ask.
 
 ``<sha256>.<settings>.cwasm`` is machine code that workers execute: whoever can write to the folder owns the node, so it
-is refused when others can. The parts of the deterministic profile lie beside the modules, as if they were some. What
-was used longest ago goes when the folder is over its limit.
+is refused when others can, at the start and at each use. The parts of the deterministic profile lie beside the modules,
+as if they were some. What was used longest ago goes when the folder is over its limit.
 Does not live here: the modules themselves (``node.vault.modules``), compiling (``compiler``).
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import stat
 import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -28,6 +30,8 @@ from node.executor.wasm.reasons import compilation_ended_by
 from node.executor.wasm.settings import Settings
 from node.model import Sha256, WasmEngine, cut
 from node.turns import Turns
+
+log = logging.getLogger("quorate.executor.wasm")
 
 COMPILERS_MAX = 2  # Further modules wait for their turn; one party has all but one at most.
 COMPILE_WALL_S = 180.0  # A compiler is killed; on a busy machine its CPU limit comes later than this.
@@ -69,7 +73,7 @@ class Modules:
         """Make or check the folder, remove what a crash left. Raises OperatorError. Blocking."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = self._folder.stat()
-        if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        if not _is_ours(found):
             raise OperatorError(
                 f"others can write to {self._folder}, from which this node executes code; chown it to the node's user"
                 " and chmod it 0700, or delete it"
@@ -162,13 +166,28 @@ def _items(task: Task, settings: Settings) -> tuple[_Item, ...]:
 
 
 def _lacking(paths: Sequence[Path]) -> int | None:
-    """The index of one that is not there; those that are there are marked as used now."""
+    """The index of one that is not there; those that are there are marked as used now. Raises DriverUnavailable.
+
+    One that somebody else could have written is deleted, and so not there: it would be executed as it is.
+    """
+    folder = paths[0].parent
+    if not _is_ours(folder.stat()):
+        raise DriverUnavailable("others can write to this node's cache of compiled modules; nothing in it is executed")
     for index, path in enumerate(paths):
         try:
+            if not _is_ours(path.lstat()):
+                log.error("compiled_module_not_ours", extra={"path": str(path)})
+                _remove(path)
+                return index
             os.utime(path)
         except FileNotFoundError:
             return index
     return None
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    """Of a file or folder: this node's user alone can write to it. The mode of a link tells nothing, so none is."""
+    return found.st_uid == os.geteuid() and not stat.S_ISLNK(found.st_mode) and not found.st_mode & 0o022
 
 
 def _keep(incoming: Path, path: Path) -> None:
