@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import httpx
 import wasmtime
@@ -29,6 +31,7 @@ class Load:
     url: str
     runs: int = 5  # of each job; with one there is nothing to verify
     seconds: list[float] = field(default_factory=list)
+    jobs: list[str] = field(default_factory=list)
     lost: int = 0
     _headers: dict[str, str] = field(default_factory=dict)
     _spec: dict[str, object] = field(default_factory=dict)
@@ -51,6 +54,7 @@ class Load:
     def run(self, jobs: int, at_once: int) -> float:
         """Submit ``jobs``, ``at_once`` of them in flight; returns the seconds it took in all."""
         self.seconds.clear()
+        self.jobs.clear()
         threads = [threading.Thread(target=self._submit, args=(jobs // at_once,)) for _ in range(at_once)]
         begun = time.perf_counter()
         for thread in threads:
@@ -69,11 +73,26 @@ class Load:
         """95th percentile."""
         return sorted(self.seconds)[int(len(self.seconds) * 0.95)] * 1000
 
+    @property
+    def executions_p50_ms(self) -> float:
+        """Median from the draw, with which the accept goes out, to the proposal, over all runs of the jobs."""
+        took = []
+        with httpx.Client(base_url=self.url, timeout=90, headers=self._headers) as http:
+            for job in self.jobs:
+                lines = http.get(f"/v1/jobs/{job}/events").text.splitlines()
+                events = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+                at = {(event["kind"], event["peer"]): datetime.fromisoformat(event["at"]) for event in events}
+                took += [
+                    (at["proposed", peer] - at["drawn", peer]).total_seconds() for kind, peer in at if kind == "drawn"
+                ]
+        return statistics.median(took) * 1000
+
     def _submit(self, count: int) -> None:
         with httpx.Client(base_url=self.url, timeout=90, headers={**self._headers, "prefer": "wait=60"}) as http:
             for _ in range(count):
                 begun = time.perf_counter()
                 job = http.post("/v1/jobs", json=self._spec).json()
                 self.seconds.append(time.perf_counter() - begun)
+                self.jobs.append(job["id"])
                 agreed = [run for run in job["details"][0]["executions"] if run["agreed"]]
                 self.lost += not (job["state"] == "completed" and len(agreed) == self.runs)

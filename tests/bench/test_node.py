@@ -69,6 +69,7 @@ def test_noop_job_on_one_node(tmp_path):
         load.prepare()
         load.run(100, 1)
         row("no-op, one node, no verifier: p50", load.p50_ms, 20, "ms")
+        row("  from acceptance to proposal, warm: p50", load.executions_p50_ms, 5, "ms")
         took = load.run(400, 8)
         row("  jobs per second, eight submitters", 400 / took, 50, "/s", at_most=False)
     assert load.lost == 0
