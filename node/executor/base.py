@@ -116,7 +116,8 @@ class Executor(Protocol):
     async def resolved(self, engine: EngineSpec) -> EngineSpec:
         """The same with what its names mean written down; asked by the requester, once per job.
 
-        Raises ResourceError, whose text says what to do.
+        Raises DriverUnavailable when they cannot be looked up now, any other ResourceError when they mean nothing here;
+        the text says what to do.
         """
 
     async def run(self, task: Task, results: Path) -> int:

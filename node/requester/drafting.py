@@ -17,7 +17,7 @@ import trio
 
 from node import limits
 from node.ambient import Offload
-from node.errors import InvalidSpec, ResourceError, TooMany
+from node.errors import DriverUnavailable, InvalidSpec, ResourceError, TooMany
 from node.executor.base import Executor
 from node.model import ClientId, Input, JobSpec, Plan, Sha256, cut, engine_name, shown
 from node.requester.plan import shards_of
@@ -65,7 +65,9 @@ class Drafting:
         self._under_way: Counter[ClientId] = Counter()
 
     async def draft(self, client: ClientId, spec: JobSpec) -> Draft:
-        """Raises InvalidSpec that names the input which cannot be pinned or listed, or what sharding lacks; TooMany."""
+        """Raises InvalidSpec that names the input which cannot be pinned or listed, or what sharding lacks; TooMany;
+        DriverUnavailable where what a name of the engine means cannot be told now.
+        """
         held = contents(spec)
         short = await self._engine_pinned(stripped(spec))
         if not self._asks_storage(short):
@@ -92,8 +94,10 @@ class Drafting:
             return spec
         try:
             return msgspec.structs.replace(spec, engine=await engine.resolved(spec.engine))
+        except DriverUnavailable:
+            raise
         except ResourceError as error:
-            raise InvalidSpec("$.engine", cut(str(error))) from error
+            raise InvalidSpec("$.engine.image", cut(str(error))) from error
 
     def _asks_storage(self, spec: JobSpec) -> bool:
         return spec.sharding is not None or any(map(self._storage.changes, spec.inputs))

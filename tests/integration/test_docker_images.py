@@ -138,8 +138,9 @@ def test_what_a_registry_does_not_have_is_declined_and_remembered_for_a_while(
         for _ in range(2):
             with pytest.raises(DriverUnavailable, match="does not have the image"):
                 await node.executor.looked_up(missing)
-        with pytest.raises(ResourceError, match="does not have the image"):
+        with pytest.raises(ResourceError, match="does not have the image") as caught:
             await node.executor.resolved(DockerEngine(image=f"{shop}/late:none"))
+        assert not isinstance(caught.value, DriverUnavailable), "it is the name that is wrong"
         assert isinstance((await node.of(without_a_command(node, missing))).failure, DriverUnavailable)
         assert (await node.run("exit 3")).exit_code == 3
 
@@ -154,12 +155,23 @@ def test_a_registry_that_the_operator_does_not_list_is_not_asked(docker: Docker,
     async def body(node: Node) -> None:
         with pytest.raises(DriverUnavailable, match="--docker-registry"):
             await node.executor.looked_up(wanted)
-        with pytest.raises(ResourceError, match="--docker-registry"):
+        with pytest.raises(ResourceError, match="--docker-registry") as caught:
             await node.executor.resolved(DockerEngine(image=f"{shop}/unlisted"))
+        assert not isinstance(caught.value, DriverUnavailable), "it will not be pulled later either"
         assert isinstance((await node.of(without_a_command(node, wanted))).failure, DriverUnavailable)
         assert node.told == []
 
     on(docker, tmp_path, body)
+
+
+def test_a_registry_that_is_not_there_is_no_mistake_of_who_names_it(docker: Docker, tmp_path: Path) -> None:
+    nobody = "127.0.0.1:1"
+
+    async def body(node: Node) -> None:
+        with pytest.raises(DriverUnavailable, match=r"127\.0\.0\.1:1.*digest"):
+            await node.executor.resolved(DockerEngine(image=f"{nobody}/some"))
+
+    on(docker, tmp_path, body, allowing(nobody))
 
 
 def test_an_image_that_is_too_large_is_not_kept(docker: Docker, tmp_path: Path, shop: str) -> None:

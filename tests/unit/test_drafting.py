@@ -13,7 +13,7 @@ from unit.test_spec import body
 
 from node import limits
 from node.ambient import inline
-from node.errors import InvalidSpec, StorageError, TooMany
+from node.errors import DriverUnavailable, InvalidSpec, ResourceError, StorageError, TooMany
 from node.model import CidInput, ClientId, Deal, UrlInput
 from node.requester.drafting import Drafting, Pins
 from node.spec import parse
@@ -158,6 +158,30 @@ def test_an_input_that_cannot_be_listed_is_named(inputs, path, why):
     (error,) = drafted(Shelf(apples=["1"]), spec(*inputs, pattern="*"))
     assert error.path == path
     assert why in error.problem
+
+
+class Names:
+    """An engine whose names mean nothing, for this reason."""
+
+    def __init__(self, error):
+        self.error = error
+
+    async def resolved(self, engine):
+        await trio.lowlevel.checkpoint()
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [(ResourceError("no such image"), InvalidSpec), (DriverUnavailable("no engine answers"), DriverUnavailable)],
+)
+def test_a_wrong_name_of_the_engine_is_the_clients_and_what_cannot_be_told_now_the_nodes(trouble, told):
+    wanted = parse(json.dumps({"engine": {"type": "docker", "image": "debian:12"}}).encode())
+    drafting = Drafting(Pins(Sources({}), {"docker": Names(trouble)}), inline)
+    with pytest.raises(told) as caught:
+        trio.run(drafting.draft, ALICE, wanted)
+    assert str(trouble) in str(caught.value)
+    assert told is DriverUnavailable or caught.value.path == "$.engine.image"
 
 
 def test_what_an_error_names_already_is_not_named_again():

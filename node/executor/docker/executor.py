@@ -24,13 +24,14 @@ from node.executor.docker import outputs, policy
 from node.executor.docker.container import HOSTS, Place, body, name_of
 from node.executor.docker.containers import Containers, Watch
 from node.executor.docker.engine import Engine, Information, Refused
-from node.executor.docker.images import Images
+from node.executor.docker.images import Images, Unknown
 from node.executor.docker.pulled import Pulled
 from node.executor.docker.streams import copy
 from node.model import DockerEngine, EngineSpec, cut
 
 _CAPABILITIES = Capabilities(isolates_network=True, deterministic=False)
 _MACHINE = os.uname().machine
+_OTHERWISE = "name the image by its digest (NAME@sha256:…), or pull it first"
 _KILLED = 137  # 128 + SIGKILL
 # How the engine begins to say that it is the workload which cannot be started, and not the engine that cannot start.
 _UNSTARTABLE = (
@@ -125,9 +126,11 @@ class DockerExecutor:
                 return await self._images.pinned(_docker(engine))
         except ValueError as error:
             raise ResourceError(str(error)) from error
+        except Unknown as error:
+            raise ResourceError(f"{error}; {_OTHERWISE}") from error
         except DriverUnavailable as error:
-            raise ResourceError(f"{error}; name the image by its digest (NAME@sha256:…), or pull it first") from error
-        raise ResourceError("this node is looking up too many images; try again later, or name it by its digest")
+            raise DriverUnavailable(f"{error}; {_OTHERWISE}") from error
+        raise DriverUnavailable("this node is looking up too many images; try again later, or name it by its digest")
 
     async def run(self, task: Task, results: Path) -> int:
         """See Executor.run. Fetching the image is no part of the wall time."""

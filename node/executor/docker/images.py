@@ -31,6 +31,11 @@ from node.turns import Turns
 log = logging.getLogger("quorate.docker")
 
 _T = TypeVar("_T")
+_NOT_THERE = frozenset({400, 401, 403, 404})  # Registries do not tell what is not there from what is not for everybody.
+
+
+class Unknown(DriverUnavailable):
+    """The name leads to no image that this node may have, and will not by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +76,8 @@ class Images:
         return answer is not None and not answer.missing
 
     async def pinned(self, engine: DockerEngine) -> DockerEngine:
-        """With the digest that its name means now; of an image that is in no registry, its id. Raises ValueError,
-        DriverUnavailable.
+        """With the digest that its name means now; of an image that is in no registry, its id. Raises ValueError
+        for what is no name, Unknown for one that leads to nothing, DriverUnavailable when that cannot be told now.
         """
         named = parsed(engine.image)
         digest = engine.digest or named.digest or None
@@ -142,16 +147,18 @@ class Images:
             raise DriverUnavailable(f"the docker engine does not say whether it has {name}: {error}") from error
 
     async def _distributed(self, named: Reference, name: str) -> str:
-        """What its registry says of it. Raises DriverUnavailable, also where that may not be asked."""
+        """What its registry says of it. Raises DriverUnavailable; Unknown where that has none, or may not be asked."""
         if not may_be_asked(named.registry, self._registries):
-            raise DriverUnavailable(
+            raise Unknown(
                 f"the image {name} is not here, and this node pulls none from {named.registry} (--docker-registry)"
             )
         with trio.move_on_after(limits.IMAGE_LOOK_S):
             try:
                 return await self._engine.distributed(name)
             except Refused as error:
-                raise DriverUnavailable(f"{named.registry} does not have the image {name}: {error}") from error
+                if error.status not in _NOT_THERE:
+                    raise DriverUnavailable(f"{named.registry} does not say whether it has {name}: {error}") from error
+                raise Unknown(f"{named.registry} does not have the image {name}: {error}") from error
         raise DriverUnavailable(f"{named.registry} did not say within {limits.IMAGE_LOOK_S:g} s whether it has {name}")
 
     async def _fetched(self, engine: DockerEngine, tenant: str, listeners: Sequence[Tell]) -> Image:
