@@ -105,7 +105,7 @@ def _sharding(spec: JobSpec) -> Iterator[tuple[str, str]]:
 def _answers(job: JobView) -> Iterator[str]:
     bids = [answer for answer in job.answers if answer.code is None]
     declined = [answer for answer in job.answers if answer.code is not None]
-    yield f"{len(bids)} bid, {len(declined)} declined"
+    yield f"{len(bids)} bid{'' if len(bids) == 1 else 's'}, {len(declined)} declined"
     shard = only_shard(job)
     chosen = {run.peer for run in shard.executions} if shard else set()
     for answer in bids[:_PEERS_SHOWN]:

@@ -102,13 +102,14 @@ def _listed(
 ) -> frozenset[str] | None:
     if given is None:
         return None
-    entries = frozenset(entry for word in given for entry in _entries(word, flag))
-    for entry in entries:
+    found = {entry: word for word in given for entry in _entries(word, flag)}
+    for entry, word in found.items():
         if not is_one(entry):
+            in_file = "write one on each line of the file, # begins a comment"
             raise UsageProblem(
-                f"{flag}: {entry[:100]!r} is not {what}", "write one on each line of a file, # begins a comment"
+                f"{flag}: {entry[:100]!r} is not {what}", in_file if word.startswith("@") else "a file of them is @FILE"
             )
-    return entries
+    return frozenset(found)
 
 
 def _entries(word: str, flag: str) -> Iterator[str]:

@@ -8,9 +8,13 @@ Does not live here: what it is told (``policy.asked``), processes (``commands``)
 from __future__ import annotations
 
 import logging
+import os
+import re
+import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("quorate.compute")
 
+_PROGRAM = re.compile(r"\s*([\w./+-]+)(?=[\s;&|<>]|$)")  # What the shell expands or assigns is left to it.
 _NO = "this node's operator declined the job"
 _SILENT = "this node's operator has offers judged by a program of its own, which"
 
@@ -58,7 +63,12 @@ class _Asked:
 
 
 def check_probe(config: SelectionConfig) -> None:
-    """Raises OperatorError for a URL that cannot be asked."""
+    """Raises OperatorError for a URL that cannot be asked, or a command whose program is not there. Blocking."""
+    missing = _missing_program(config.probe_exec or "")
+    if missing:
+        raise OperatorError(
+            f"--job-selection-probe-exec: {missing} is no program that can be run; write its whole path"
+        )
     try:
         if config.probe_http is not None:
             place_of(config.probe_http)
@@ -78,6 +88,20 @@ def probe_for(config: SelectionConfig, seconds: float = limits.PROBE_S) -> Probe
     from node.storage.http import Http  # It imports httpx, which few nodes need for this.
 
     return _Asked(partial(_by_http, Http(), config.probe_http), seconds)
+
+
+def _missing_program(command: str) -> str:
+    """The program that a command begins with, if it is plainly named and the shell would not find it; else ""."""
+    named = _PROGRAM.match(command)
+    if named is None:
+        return ""
+    word = named[1]
+    if "/" in word:
+        return "" if Path(word).is_file() and os.access(word, os.X_OK) else word
+    found = subprocess.run(  # What is built into the shell, it alone knows.
+        ["/bin/sh", "-c", 'command -v "$1"', "sh", word], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    return word if found.returncode else ""
 
 
 async def _by_command(command: str, question: bytes) -> str | None:

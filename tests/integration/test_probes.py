@@ -211,6 +211,20 @@ def test_a_command_goes_before_a_url() -> None:
         assert not web.asked
 
 
+@pytest.mark.parametrize("command", ["/nonexistent/probe", "no-such-program -e .spec", "/etc/passwd; true", "/tmp"])
+def test_a_command_whose_program_is_not_there_stops_the_start(command: str) -> None:
+    with pytest.raises(OperatorError, match=f"--job-selection-probe-exec: {command.split(';')[0].split()[0]} is no"):
+        check_probe(SelectionConfig(probe_exec=command))
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["exit 1", "cat|wc", "/bin/sh -c true", "A=/nowhere true", "$PROBE", '"/no where"', "if true; then :; fi"],
+)
+def test_a_command_that_the_shell_may_find_does_not(command: str) -> None:
+    check_probe(SelectionConfig(probe_exec=command))
+
+
 def test_a_url_that_is_none_stops_the_start() -> None:
     check_probe(SelectionConfig(probe_http="http://127.0.0.1:8080/take"))
     with pytest.raises(OperatorError, match="--job-selection-probe-http"):

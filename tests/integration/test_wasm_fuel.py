@@ -124,3 +124,4 @@ def test_a_standard_input_that_is_no_file_of_an_input_is_refused(tmp_path: Path,
     end = ended(tmp_path, Run(wasm=command("unreachable"), inputs=(Mount(folder, "/in"),), stdin=stdin))
     assert end.code == "data"
     assert stdin in end.detail
+    assert ("is a folder" in end.detail) == (stdin == "/in")

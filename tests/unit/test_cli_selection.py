@@ -69,6 +69,17 @@ def test_a_list_that_makes_no_sense_stops_the_start(flags: list[str], words: str
         config(flags)
 
 
+def test_what_is_said_of_files_is_said_where_one_was_given(tmp_path: Path) -> None:
+    listed = tmp_path / "listed"
+    listed.write_text("zzz\n")
+    with pytest.raises(UsageProblem) as of_flag:
+        config(["--allow-module", "zzz"])
+    with pytest.raises(UsageProblem) as of_file:
+        config(["--allow-module", f"@{listed}"])
+    assert "line" not in of_flag.value.hint
+    assert "each line of the file" in of_file.value.hint
+
+
 def test_a_list_without_end_stops_the_start(tmp_path: Path) -> None:
     endless = tmp_path / "endless"
     with endless.open("wb") as file:

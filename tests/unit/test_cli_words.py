@@ -159,6 +159,12 @@ def test_a_vote_that_too_few_came_to_is_put_down_to_why_the_others_failed(code: 
     assert "deterministic" not in step
 
 
+@pytest.mark.parametrize(("count", "words"), [(0, "0 bids, "), (1, "1 bid, "), (2, "2 bids, ")])
+def test_bids_are_counted_in_words(count: int, words: str) -> None:
+    bids = tuple(AnswerView(peer=name, code=None, reason="", holds=False, wait_s=0.0) for name in NAMES[:count])
+    assert words in described(job(answers=bids))
+
+
 def test_a_description_has_who_bid_who_declined_and_what_each_said() -> None:
     view = job(ONE_LIAR)
     text = described(view)

@@ -32,6 +32,8 @@ def opened(guest: str | None, shown: Sequence[tuple[str, str]]) -> Iterator[str 
 
 def _open(guest: str, shown: Sequence[tuple[str, str]]) -> int:
     below = [(place, host) for host, place in shown if guest.startswith(place.rstrip("/") + "/")]
+    if any(place.rstrip("/") == guest.rstrip("/") for _, place in shown):
+        raise Unusable(f"standard input is to be {guest}, which is a folder; name a file in it")
     if not below:
         raise Unusable(f"standard input is to be {guest}, and the run sees no input there")
     place, host = max(below)  # The longest: all are beginnings of one path.
