@@ -68,7 +68,7 @@ class Containers:
         typer.Option(
             metavar="HOST[:PORT]",
             help="A registry that images may be pulled from, with the engine's credentials; *: any. Repeatable."
-            " Default: the large public ones.",
+            f" Naming one replaces the default: {', '.join(REGISTRIES)}.",
             rich_help_panel=CONTAINERS,
         ),
     ] = None

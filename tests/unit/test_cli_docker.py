@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 from cli.docker import Container
+from cli.docker_host import Containers
 from cli.docker_spec import spec_of, warning
 from cli.errors import UsageProblem
 from cli.serve import config
@@ -119,3 +121,12 @@ def test_flags_of_serve_become_a_configuration(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(UsageProblem, match="--docker-allow-root"):
         config(["--docker-allow-root"])
+
+
+def test_the_registries_by_default_are_named_where_one_reads_of_the_flag() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    row = next(line for line in readme.splitlines() if line.startswith("| `--docker-registry"))
+    help_of_it = get_type_hints(Containers, include_extras=True)["docker_registry"].__metadata__[0].help
+    for registry in REGISTRIES:
+        assert f"`{registry}`" in row
+        assert registry in help_of_it
