@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 from contract.executors import HANG_S, ROOMY, serving
+from contract.wasm_bombs import many_functions, slow_to_compile
 from contract.wasm_modules import Wasm, command, wat
 from integration.wasm_runs import Engine, Run, descendants, ended, in_engine
 
@@ -17,18 +18,6 @@ from node.errors import OperatorError
 from node.executor.wasm.confine import COMPILE_CPU_S, COMPILE_MEMORY_BYTES, COMPILED_BYTES_MAX
 from node.executor.wasm.executor import WasmExecutor
 from node.executor.wasm.protocol import PARTS
-
-
-def slow_to_compile() -> Wasm:
-    """64 KB whose compilation takes some 40 s and 1.5 GB: thousands of variables, all alive in thousands of blocks."""
-    count = 4_000
-    blocks = "".join(
-        f"(local.set {i} (i64.add (local.get {i * 7 % count}) (local.get {(i * 13 + 1) % count})))"
-        f"(br_if 0 (i32.wrap_i64 (local.get {i * 31 % count})))"
-        for i in range(count)
-    )
-    bomb = f"(func (local {'i64 ' * count}) (loop {blocks}))"
-    return wat(f'(module (memory (export "memory") 1) {bomb} (func (export "_start")))')
 
 
 def modules_of(folder: Path) -> list[Path]:
@@ -176,13 +165,7 @@ def hard_limits(pid: int) -> dict[str, str]:
 
 
 def test_a_module_of_a_hundred_thousand_functions_runs(tmp_path: Path) -> None:
-    functions = "(func)" * 100_000
-    assert (
-        ended(
-            tmp_path, Run(wasm=wat(f'(module (memory (export "memory") 1) {functions} (func (export "_start")))'))
-        ).exit_code
-        == 0
-    )
+    assert ended(tmp_path, Run(wasm=many_functions())).exit_code == 0
 
 
 def test_a_waiter_takes_over_when_the_one_who_leads_is_cancelled(tmp_path: Path) -> None:

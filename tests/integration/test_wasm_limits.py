@@ -8,41 +8,20 @@ from pathlib import Path
 import pytest
 import trio
 from contract.executors import ROOMY
-from contract.wasm_modules import CREATE, LOOP, MEMORY_BOMB, TRAP, WRITE, Text, command, wat
+from contract.wasm_bombs import (
+    DEEP_FOLDERS,
+    MANY_BIG_FILES,
+    MANY_FILES,
+    MANY_FOLDERS,
+    SLEEP,
+    flood,
+    one_large_file,
+    sparse_file,
+)
+from contract.wasm_modules import LOOP, MEMORY_BOMB, TRAP, Text, Wasm, command, wat
 from integration.wasm_runs import Engine, Run, ended, in_engine
 
 from node.removal import remove
-
-# A name of eight digits at 512, counted up from the last one.
-_NEXT_NAME = """(local.set $i (i32.const 519))
-  (block $named (loop $carry
-    (i32.store8 (local.get $i) (i32.add (i32.load8_u (local.get $i)) (i32.const 1)))
-    (br_if $named (i32.le_u (i32.load8_u (local.get $i)) (i32.const 57)))
-    (i32.store8 (local.get $i) (i32.const 48))
-    (local.set $i (i32.sub (local.get $i) (i32.const 1)))
-    (br $carry)))"""
-_FIRST_NAME = "(i64.store (i32.const 512) (i64.const 0x3030303030303030))"
-_NAME = "(i32.const 512) (i32.const 8)"
-
-STDOUT_BOMB = "(loop $again (drop (call $write (i32.const 1) (i32.const 0) (i32.const 0x10000))) (br $again))"
-FILE_BOMB = f"""(call $must (call $open (i32.const 3) {{name}} {CREATE} {WRITE}))
-  (local.set $i (i32.load (i32.const 12)))
-  (loop $again (drop (call $write (local.get $i) (i32.const 0) (i32.const 0x10000))) (br $again))"""
-MANY_BIG_FILES = f"""{_FIRST_NAME} (loop $again {_NEXT_NAME}
-  (call $must (call $open (i32.const 3) {_NAME} {CREATE} {WRITE}))
-  (call $must (call $write (i32.load (i32.const 12)) (i32.const 0x1000) (i32.const 0x8000)))
-  (call $must (call $fd_close (i32.load (i32.const 12)))) (br $again))"""
-MANY_FILES = f"""{_FIRST_NAME} (loop $again {_NEXT_NAME}
-  (call $must (call $open (i32.const 3) {_NAME} {CREATE} {WRITE}))
-  (call $must (call $fd_close (i32.load (i32.const 12)))) (br $again))"""
-MANY_FOLDERS = f"""{_FIRST_NAME} (loop $again {_NEXT_NAME}
-  (drop (call $path_create_directory (i32.const 3) {_NAME})) (br $again))"""
-DEEP_FOLDERS = """(i32.store8 (i32.const 512) (i32.const 100)) (local.set $i (i32.const 3))
-  (loop $again
-    (drop (call $path_create_directory (local.get $i) (i32.const 512) (i32.const 1)))
-    (call $must (call $open (local.get $i) (i32.const 512) (i32.const 1) (i32.const 2) (i64.const 0x6200)))
-    (if (i32.ne (local.get $i) (i32.const 3)) (then (call $must (call $fd_close (local.get $i)))))
-    (local.set $i (i32.load (i32.const 12))) (br $again))"""
 
 
 def test_a_loop_ends_by_its_cpu_time(tmp_path: Path) -> None:
@@ -57,8 +36,7 @@ def test_a_loop_ends_by_the_wall_clock_when_that_comes_first(tmp_path: Path) -> 
 
 
 def test_a_sleep_ends_by_the_wall_clock(tmp_path: Path) -> None:
-    body = "(call $sleep (i64.const 3600000000000))"
-    run = Run(wasm=command(body), limits=replace(ROOMY, wall_s=0.5), profile="native")
+    run = Run(wasm=command(SLEEP), limits=replace(ROOMY, wall_s=0.5), profile="native")
     assert ended(tmp_path, run).code == "time"
 
 
@@ -105,15 +83,18 @@ def test_a_table_cannot_be_used_as_memory(tmp_path: Path) -> None:
     assert ended(tmp_path, Run(wasm=module)).exit_code == 0
 
 
+def large_file() -> Wasm:
+    text = Text()
+    return command(one_large_file(text), text)
+
+
 @pytest.mark.parametrize(
     "bomb",
-    [STDOUT_BOMB, FILE_BOMB, MANY_BIG_FILES],
+    [command(flood(1)), large_file(), command(MANY_BIG_FILES)],
     ids=["stdout", "one file", "many files"],
 )
-def test_an_output_bomb_ends_by_its_size(tmp_path: Path, bomb: str) -> None:
-    text = Text()
-    module = command(bomb.replace("{name}", text(b"bomb")), text)
-    end = ended(tmp_path, Run(wasm=module, limits=replace(ROOMY, output_bytes=8 << 20, output_files=1_000_000)))
+def test_an_output_bomb_ends_by_its_size(tmp_path: Path, bomb: Wasm) -> None:
+    end = ended(tmp_path, Run(wasm=bomb, limits=replace(ROOMY, output_bytes=8 << 20, output_files=1_000_000)))
     assert end.code == "output"
     assert "8388608 bytes; raise --disk" in end.detail
     largest = max(path.stat().st_size for path in end.results.rglob("*") if path.is_file())
@@ -122,10 +103,7 @@ def test_an_output_bomb_ends_by_its_size(tmp_path: Path, bomb: str) -> None:
 
 def test_a_sparse_file_counts_as_long_as_it_reads(tmp_path: Path) -> None:
     text = Text()
-    body = f"""(call $must (call $open (i32.const 3) {text(b"sparse")} {CREATE} (i64.const 0x44)))
-      (local.set $i (i32.load (i32.const 12)))
-      (call $must (call $fd_seek (local.get $i) (i64.const 0x400000000000) (i32.const 0) (i32.const 16)))
-      (drop (call $write (local.get $i) (i32.const 0) (i32.const 1)))"""
+    body = sparse_file(text, 1 << 46)
     assert ended(tmp_path, Run(wasm=command(body, text))).code == "output"
 
 
@@ -167,9 +145,8 @@ def test_recursion_without_end_is_a_trap(tmp_path: Path) -> None:
 
 def test_the_node_stays_responsive_while_five_bombs_run(tmp_path: Path) -> None:
     limits = replace(ROOMY, cpu_s=1)
-    bombs = [Run(wasm=command(bomb), limits=limits) for bomb in (LOOP, MEMORY_BOMB, STDOUT_BOMB, MANY_FOLDERS)]
-    sleep = command("(call $sleep (i64.const 3600000000000))")
-    bombs.append(Run(wasm=sleep, limits=replace(ROOMY, wall_s=1), profile="native"))
+    bombs = [Run(wasm=command(bomb), limits=limits) for bomb in (LOOP, MEMORY_BOMB, flood(1), MANY_FOLDERS)]
+    bombs.append(Run(wasm=command(SLEEP), limits=replace(ROOMY, wall_s=1), profile="native"))
     codes: set[str | None] = set()
     ticks = 0
 
