@@ -36,7 +36,7 @@ class Watched:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.said += line
-            self._family |= _descendants(self.process.pid)
+            self._family |= descendants(self.process.pid)
             if words is not None and words in line:
                 return
         assert words is None, self.said
@@ -49,13 +49,13 @@ class Watched:
 
     def children(self) -> list[int]:
         """Its living descendants."""
-        return sorted(_descendants(self.process.pid))
+        return sorted(descendants(self.process.pid))
 
     def left(self) -> list[str]:
         """Descendants, once there are none or that has taken too long; and taken ports."""
         deadline = time.monotonic() + GONE_S
         assert self._family, "it had no descendants"
-        while (alive := [pid for pid, began in self._family.items() if _began(pid) == began]) and (
+        while (alive := [pid for pid, began in self._family.items() if began_at(pid) == began]) and (
             time.monotonic() < deadline
         ):
             time.sleep(0.05)
@@ -77,24 +77,24 @@ def command_line(pid: int) -> str:
         return ""
 
 
-def _descendants(pid: int) -> dict[int, str]:
+def descendants(pid: int) -> dict[int, str]:
     """By process id, when each began."""
     parents = {int(folder.name): _parent(int(folder.name)) for folder in Path("/proc").glob("[0-9]*")}
     family = {pid}
     while grown := {child for child, parent in parents.items() if parent in family} - family:
         family |= grown
-    return {each: began for each in family - {pid} if (began := _began(each))}
+    return {each: began for each in family - {pid} if (began := began_at(each))}
+
+
+def began_at(pid: int) -> str | None:
+    """In ticks since boot; None for a process that is gone, or dead and not yet waited for."""
+    fields = _stat(pid)
+    return fields[19] if fields and fields[0] not in "ZX" else None
 
 
 def _parent(pid: int) -> int | None:
     fields = _stat(pid)
     return int(fields[1]) if fields else None
-
-
-def _began(pid: int) -> str | None:
-    """In ticks since boot; None for a process that is gone, or dead and not yet waited for."""
-    fields = _stat(pid)
-    return fields[19] if fields and fields[0] not in "ZX" else None
 
 
 def _stat(pid: int) -> list[str]:
