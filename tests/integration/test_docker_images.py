@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 from doubles.dockers import Docker, pushed, registry
-from integration.docker_runs import Node, on
+from integration.docker_runs import ROOMY, Node, on
 
 from node.config import DockerConfig
 from node.errors import DriverUnavailable, ResourceError
 from node.executor.base import Task
+from node.executor.docker.engine import Engine
 from node.model import DockerEngine
 
 ECHO = 'CMD ["/bin/echo", "pulled"]'
@@ -65,10 +68,26 @@ def test_a_tag_of_a_registry_is_pinned_and_pulled_by_its_digest(docker: Docker, 
     on(docker, tmp_path, body, allowing(shop))
 
 
-def test_many_runs_that_need_an_image_fetch_it_once(docker: Docker, tmp_path: Path, shop: str) -> None:
+def counted_pulls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the engine is asked to pull from now on."""
+    found: list[str] = []
+    pull = Engine.pull
+
+    async def counted(engine: Engine, repository: str, digest: str, heard: Callable[[dict[str, Any]], None]) -> None:
+        found.append(f"{repository}@{digest}")
+        await pull(engine, repository, digest, heard)
+
+    monkeypatch.setattr(Engine, "pull", counted)
+    return found
+
+
+def test_many_runs_that_need_an_image_fetch_it_once(
+    docker: Docker, tmp_path: Path, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     digest = in_the_shop(docker, f"{shop}/many", ECHO)
     pinned = DockerEngine(image=f"{shop}/many", digest=digest)
     codes: list[int | None] = []
+    pulls = counted_pulls(monkeypatch)
 
     async def one(node: Node) -> None:
         codes.append((await node.of(without_a_command(node, pinned))).exit_code)
@@ -80,8 +99,55 @@ def test_many_runs_that_need_an_image_fetch_it_once(docker: Docker, tmp_path: Pa
 
     on(docker, tmp_path, body, allowing(shop))
     assert codes == [0] * 4
+    assert pulls == [f"{shop}/many@{digest}"]
     with docker.client() as client:
         assert client.inspect_image(f"{shop}/many@{digest}")
+
+
+def test_fetching_an_image_counts_in_the_time_and_an_end_of_it_says_so(
+    docker: Docker, tmp_path: Path, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = in_the_shop(docker, f"{shop}/slow", ECHO)
+
+    async def stuck(_: Engine, repository: str, digest: str, heard: Callable[[dict[str, Any]], None]) -> None:
+        detail = {"current": 12_500_000, "total": 40_000_000}
+        line = {"id": "1", "status": "Downloading", "progressDetail": detail}
+        await trio.to_thread.run_sync(heard, line)
+        await trio.sleep_forever()
+
+    async def body(node: Node) -> None:
+        wanted = without_a_command(node, DockerEngine(image=f"{shop}/slow", digest=digest))
+        with monkeypatch.context() as slow:
+            slow.setattr(Engine, "pull", stuck)
+            found = await node.of(replace(wanted, limits=replace(ROOMY, wall_s=1)))
+        assert found.code == "time"
+        assert "still being pulled (12 of 40 MB)" in str(found.failure)
+        assert "--timeout" in str(found.failure)
+        assert (
+            await node.of(without_a_command(node, DockerEngine(image=f"{shop}/slow", digest=digest)))
+        ).exit_code == 0
+
+    on(docker, tmp_path, body, allowing(shop))
+
+
+def test_a_run_has_what_its_image_left_of_the_time(
+    docker: Docker, tmp_path: Path, shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = in_the_shop(docker, f"{shop}/tardy", ECHO)
+    pull = Engine.pull
+
+    async def late(engine: Engine, *given: Any) -> None:
+        await trio.sleep(2)
+        await pull(engine, *given)
+
+    async def body(node: Node) -> None:
+        monkeypatch.setattr(Engine, "pull", late)
+        wanted = node.task("sleep 1000", image=f"{shop}/tardy", image_id=None, digest=digest)
+        found = await node.of(replace(wanted, limits=replace(ROOMY, wall_s=4)))
+        assert found.code == "time"
+        assert "still running after 4 s, of which its image took" in str(found.failure)
+
+    on(docker, tmp_path, body, allowing(shop))
 
 
 def test_a_local_tag_of_a_pulled_image_is_pinned_to_the_registrys_digest(

@@ -14,6 +14,7 @@ from needs import Need
 from node.config import DockerConfig
 from node.errors import DriverUnavailable, ExecutionFailed
 from node.executor.base import Mount
+from node.executor.docker.engine import Engine
 
 ECHO = 'ENTRYPOINT ["/bin/echo", "entry"]', 'CMD ["command"]'
 
@@ -63,13 +64,16 @@ def test_a_command_that_is_not_there_ends_as_it_does_in_docker(docker: Docker, t
     assert of_image(docker, tmp_path, docker.image(), args=("/bin/nothing",)).exit_code == 127
 
 
-@pytest.mark.parametrize("place", ["/", "/proc/x", "/dev/null/x"])
+@pytest.mark.parametrize("place", ["/", "/proc/x", "/dev/null/x", "/etc/passwd"])
 def test_a_place_that_cannot_be_is_the_jobs_own_fault(docker: Docker, tmp_path: Path, place: str) -> None:
     async def body(node: Node) -> None:
+        information = await Engine(docker.socket).information()
         found = await node.of(replace(node.task("true"), outputs=(("outputs", place),)))
         assert isinstance(found.failure, ExecutionFailed), found.failure
         assert found.code == "trap"
+        assert str(found.failure).startswith("it cannot be started: ")
         assert str(tmp_path) not in str(found.failure)
+        assert information.folder not in str(found.failure)
         assert (await node.run("exit 3")).exit_code == 3
 
     on(docker, tmp_path, body)

@@ -84,7 +84,9 @@ def test_nothing_less_is_put_in_its_place(wanted: DockerEngine, config: DockerCo
         runtime_of(wanted, config, runtimes)
 
 
-def test_results_are_compared_by_what_runs_and_on_what_machine() -> None:
-    assert identity(engine(), "x86_64") == f"docker {DIGEST} x86_64"
-    assert identity(engine(digest=None, image_id=DIGEST), "x86_64") == f"docker {DIGEST} x86_64"
-    assert len(identity(engine(), "x" * 20)) <= 128
+def test_results_are_compared_by_what_runs_on_what_machine_in_which_runtime() -> None:
+    assert identity(engine(), "x86_64", "runc") == f"docker {DIGEST} x86_64 runc"
+    assert identity(engine(digest=None, image_id=DIGEST), "x86_64", "runc") == f"docker {DIGEST} x86_64 runc"
+    assert identity(engine(), "x86_64", "runsc") != identity(engine(), "x86_64", "runc")
+    assert identity(engine(), "x86_64", "io.containerd.runc.v2") == identity(engine(), "x86_64", "runc")
+    assert len(identity(engine(), "x" * 20, "y" * 200)) == 128

@@ -28,6 +28,28 @@ def test_layers_count_together_and_each_once(tmp_path: Path) -> None:
         pull.heard(downloading("3", 1))
 
 
+def test_how_much_came_is_told_only_where_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("node.limits.PROGRESS_EVERY_S", 0)
+    monkeypatch.setattr("trio.from_thread.run_sync", lambda tell, text: tell(text))
+    pull = Pull("a", str(tmp_path), 10**9, [told.append])
+    pull.heard({"id": "1", "status": "Waiting"})
+    pull.heard(downloading("1", 2_000_000))
+    pull.heard(downloading("2", 1_500_000))
+    pull.heard({"id": "1", "status": "Download complete"})
+    assert told == [
+        "pulling a: waiting",
+        "pulling a: 0 of 2 MB, downloading",
+        "pulling a: 0 of 4 MB, downloading",
+        "pulling a: 2 of 4 MB, download complete",
+    ]
+
+
+def test_an_error_of_the_engine_tells_no_path_of_this_machine(tmp_path: Path) -> None:
+    with pytest.raises(DriverUnavailable, match=r"^write …: no space left$"):
+        a_pull(tmp_path).heard({"error": "write /var/lib/docker/tmp/x: no space left"})
+
+
 def test_what_the_engine_has_against_it_ends_it(tmp_path: Path) -> None:
     with pytest.raises(DriverUnavailable, match="unauthorized"):
         a_pull(tmp_path).heard({"errorDetail": {}, "error": "unauthorized"})

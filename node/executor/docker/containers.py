@@ -18,7 +18,7 @@ import trio
 from node import limits
 from node.errors import DriverUnavailable, ExecutionFailed
 from node.executor.docker.container import OWNER
-from node.executor.docker.engine import Engine, Event, Information, Refused
+from node.executor.docker.engine import TURNED_OFF, Engine, Event, Information, Refused
 
 log = logging.getLogger("quorate.docker")
 
@@ -63,7 +63,7 @@ class Containers:
     def information(self) -> Information:
         """The same. Raises DriverUnavailable."""
         if self._known is None:
-            raise DriverUnavailable(f"no docker engine answers at {self._engine.path}")
+            raise DriverUnavailable("no docker engine answers" if self._engine.path else TURNED_OFF)
         return self._known
 
     async def tried(self) -> None:
@@ -123,7 +123,7 @@ class Containers:
             except DriverUnavailable as error:
                 broke.append(str(error))
             nursery.cancel_scope.cancel()
-        raise DriverUnavailable(broke[0] if broke else f"the docker engine at {self._engine.path} went away")
+        raise DriverUnavailable(broke[0] if broke else "the docker engine went away")
 
     async def _keep_asking(self) -> None:
         """One that is frozen breaks no connection. Raises DriverUnavailable."""
@@ -171,7 +171,7 @@ class Containers:
         self._known = known
         self._tried.set()
         self._said = ""
-        log.info("docker_found", extra={"engine": self._engine.path, "runtimes": sorted(known.runtimes)})
+        log.info("docker_found", extra={"engine": str(self._engine.path), "runtimes": sorted(known.runtimes)})
 
     def _lost(self, reason: str) -> None:
         self._known = None
@@ -180,7 +180,7 @@ class Containers:
             watch.fail(DriverUnavailable("the docker engine went away during the run; it may be tried again"))
         if reason != self._said:
             self._said = reason
-            log.warning("docker_lost", extra={"reason": reason})
+            log.warning("docker_lost", extra={"engine": str(self._engine.path), "reason": reason})
 
     def _unremoved(self, name: str, reason: str) -> None:
         log.warning("container_not_removed", extra={"container": name, "reason": reason})

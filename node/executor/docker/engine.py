@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
 from node import limits
 from node.errors import DriverUnavailable
+from node.executor.docker.words import without_paths
 from node.model import cut
 
 if TYPE_CHECKING:  # It takes half a second and 10 MB: a node without an engine does not import it.
@@ -31,14 +33,15 @@ if TYPE_CHECKING:  # It takes half a second and 10 MB: a node without an engine 
 _T = TypeVar("_T")
 
 _API_VERSION = "1.41"  # Engine 20.10; a newer one speaks it, or says which is the oldest that it speaks.
+TURNED_OFF = "docker is turned off on this node (--docker-host)"
 _FOLLOWED = ["oom", "kill", "die"]
 
 
 class Refused(DriverUnavailable):
-    """The engine answered, with an HTTP status that means no; the text is the engine's own."""
+    """The engine answered, with an HTTP status that means no; ``text`` is the engine's own, with its paths."""
 
     def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
+        super().__init__(cut(without_paths(text)))
         self.status = status
         self.text = text
 
@@ -48,6 +51,7 @@ class Information:
     """What an engine says of itself."""
 
     runtimes: frozenset[str]
+    runtime: str  # for containers that name none
     is_rootless: bool
     folder: str  # where it keeps images, as it sees this machine
 
@@ -72,9 +76,12 @@ class Event:
 
 
 class Engine:
-    """One engine of this machine, by the path of its socket."""
+    """One engine of this machine, by the path of its socket; None: there is to be none, and nothing is asked.
 
-    def __init__(self, path: str) -> None:
+    No error tells the path.
+    """
+
+    def __init__(self, path: Path | None) -> None:
         self.path = path
         self._version = _API_VERSION
         self._idle: list[APIClient] = []
@@ -88,7 +95,10 @@ class Engine:
         found = await self._call(self._met, limits.DOCKER_PING_S)
         options = found.get("SecurityOptions") or []
         return Information(
-            frozenset(found.get("Runtimes") or {}), "name=rootless" in options, str(found.get("DockerRootDir", "/"))
+            frozenset(found.get("Runtimes") or {}),
+            str(found.get("DefaultRuntime") or ""),
+            "name=rootless" in options,
+            str(found.get("DockerRootDir", "/")),
         )
 
     async def ping(self) -> None:
@@ -162,12 +172,12 @@ class Engine:
         return await trio.to_thread.run_sync(self._asked, ask, within_s, limiter=limiter or self._calls)
 
     def _asked(self, ask: Callable[[APIClient], _T], within_s: float) -> _T:
-        with self._client() as client, _answering(self.path):
+        with self._client() as client, _answering():
             client.timeout = within_s
             return ask(client)
 
     def _pulled(self, repository: str, digest: str, heard: Callable[[dict[str, Any]], None]) -> None:
-        with self._client() as client, _answering(self.path):
+        with self._client() as client, _answering():
             try:
                 for line in _pull_lines(client, repository, digest):
                     heard(line)
@@ -177,7 +187,9 @@ class Engine:
     @contextmanager
     def _client(self) -> Iterator[APIClient]:
         """One that nobody else uses; kept for the next if the engine answered. Raises DriverUnavailable."""
-        with _answering(self.path):
+        if self.path is None:
+            raise DriverUnavailable(TURNED_OFF)
+        with _answering():
             _knock(self.path)
             client = self._taken() or self._made()
         try:
@@ -207,17 +219,17 @@ class Engine:
 
 
 @contextmanager
-def _answering(path: str) -> Iterator[None]:
+def _answering() -> Iterator[None]:
     """The SDK's errors as ours; what goes wrong in ``requests`` is an OSError."""
     try:
         yield
     except OSError as error:
         status = getattr(error, "status_code", None)  # Of docker's APIError, which is an OSError as well.
         if status is not None:
-            raise Refused(status, cut(str(getattr(error, "explanation", None) or error))) from error
-        raise DriverUnavailable(f"the docker engine at {path} does not answer{_why(error)}") from error
+            raise Refused(status, str(getattr(error, "explanation", None) or error)) from error
+        raise DriverUnavailable(f"the docker engine does not answer{_why(error)}") from error
     except _sdk_errors() as error:
-        raise DriverUnavailable(f"the docker engine at {path} cannot be asked: {cut(str(error))}") from error
+        raise DriverUnavailable(f"the docker engine cannot be asked: {cut(without_paths(str(error)))}") from error
 
 
 def _sdk_errors() -> tuple[type[Exception], ...]:
@@ -226,11 +238,11 @@ def _sdk_errors() -> tuple[type[Exception], ...]:
     return (DockerException, ValueError)
 
 
-def _knock(path: str) -> None:
+def _knock(path: Path) -> None:
     """Raises OSError when nobody listens: the SDK would not close its own socket then."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(limits.DOCKER_PING_S)
-        probe.connect(path)
+        probe.connect(str(path))
 
 
 def _why(error: Exception) -> str:
@@ -307,7 +319,7 @@ def _pull_lines(client: APIClient, repository: str, digest: str) -> Iterator[dic
 
 def _refuse(status: int, answer: Any) -> None:
     if status >= 400:
-        raise Refused(status, cut(str(json.loads(answer.content).get("message", status))))
+        raise Refused(status, str(json.loads(answer.content).get("message", status)))
 
 
 def _followed(client: APIClient, label: str) -> CancellableStream:

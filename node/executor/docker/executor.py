@@ -9,7 +9,7 @@ what else of ours is on it (``containers``), images (``images``).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,18 @@ from node.executor.base import Capabilities, Task
 from node.executor.docker import outputs, policy
 from node.executor.docker.container import HOSTS, Place, body, name_of
 from node.executor.docker.containers import Containers, Watch
-from node.executor.docker.engine import Engine, Information, Refused
+from node.executor.docker.engine import TURNED_OFF, Engine, Information, Refused
 from node.executor.docker.images import Images, Unknown
 from node.executor.docker.pulled import Pulled
 from node.executor.docker.streams import copy
-from node.model import DockerEngine, EngineSpec, cut
+from node.executor.docker.words import cause
+from node.model import DockerEngine, EngineSpec, about, cut
 
 _CAPABILITIES = Capabilities(isolates_network=True, deterministic=False)
 _MACHINE = os.uname().machine
 _OTHERWISE = "name the image by its digest (NAME@sha256:…), or pull it first"
 _KILLED = 137  # 128 + SIGKILL
-# How the engine begins to say that it is the workload which cannot be started, and not the engine that cannot start.
+# How the engine says that it is the workload which cannot be started, and not the engine that cannot start it.
 _UNSTARTABLE = (
     "exec:",
     "executable file not found",
@@ -41,6 +42,10 @@ _UNSTARTABLE = (
     "chdir to cwd",
     "mkdir ",
     "to rootfs at",
+    "not a directory",
+    "is a directory",
+    "unable to setup user",
+    "unable to find user",
     "inside container",
 )
 
@@ -50,7 +55,9 @@ class _Run:
     task: Task
     results: Path
     watch: Watch
-    drained: trio.Event
+    deadline: float  # trio's clock
+    fetched_s: float  # what of its time went to its image
+    drained: trio.Event = field(default_factory=trio.Event)
 
 
 class DockerExecutor:
@@ -61,7 +68,7 @@ class DockerExecutor:
         self._folder = folder
         self._owner = owner
         self._offload = offload
-        self._engine = Engine(str(config.socket))
+        self._engine = Engine(config.socket)
         self._containers = Containers(self._engine, owner)
         self._pulled = Pulled(folder / "pulled.json", config.images_bytes)
         self._images = Images(self._engine, self._pulled, config.registries, offload)
@@ -92,7 +99,7 @@ class DockerExecutor:
     async def probe(self) -> None:
         """See Executor.probe. Waits for the first answer, or none, of the engine."""
         if self._config.socket is None:
-            raise DriverUnavailable("docker is turned off here (--docker-host)")
+            raise DriverUnavailable(TURNED_OFF)
         await self._containers.tried()
         self._containers.information  # noqa: B018  (raises)
 
@@ -104,19 +111,19 @@ class DockerExecutor:
         """See Executor.identity. Known for a while after it was looked up."""
         wanted = _docker(engine)
         try:
-            policy.runtime_of(wanted, self._config, self._information().runtimes)
+            known = self._identity(wanted)
         except DriverUnavailable:
             return None
-        return policy.identity(wanted, _MACHINE) if self._images.is_known(wanted) else None
+        return known if self._images.is_known(wanted) else None
 
     async def looked_up(self, engine: EngineSpec) -> str:
         """See Executor.looked_up."""
         wanted = _docker(engine)
         await self.probe()
-        policy.runtime_of(wanted, self._config, self._information().runtimes)
+        known = self._identity(wanted)
         with trio.move_on_after(limits.IMAGE_LOOK_S + limits.DOCKER_CALL_S):
             await self._images.look_up(wanted)
-            return policy.identity(wanted, _MACHINE)
+            return known
         raise DriverUnavailable("too many images are being looked up")
 
     async def resolved(self, engine: EngineSpec) -> EngineSpec:
@@ -133,24 +140,32 @@ class DockerExecutor:
         raise DriverUnavailable("this node is looking up too many images; try again later, or name it by its digest")
 
     async def run(self, task: Task, results: Path) -> int:
-        """See Executor.run. Fetching the image is no part of the wall time."""
-        engine = _docker(task.engine)
+        """See Executor.run. Fetching the image counts in the wall time, and an end of it by that says so."""
+        began, engine = trio.current_time(), _docker(task.engine)
+        deadline = began + task.limits.wall_s
         await self.probe()
         known = self._information()
         user = outputs.container_user(as_root=engine.root, is_rootless=known.is_rootless)
         runtime = policy.runtime_of(engine, self._config, known.runtimes)
-        image = await self._images.had(engine, task.tenant, task.tell)
+        image = await self._images.had(engine, task.tenant, task.tell, deadline)
+        fetched_s = trio.current_time() - began
         wanted = body(task, image.id, image.volumes, results, Place(self._owner, user, runtime, self._folder / "hosts"))
         await self._offload(outputs.prepare, task, results)
         with self._containers.watched(name_of(task)) as watch:
             try:
-                await self._lived(_Run(task, results, watch, trio.Event()), wanted)
+                await self._lived(_Run(task, results, watch, deadline, fetched_s), wanted)
             finally:
                 if watch.exit_code is None:
                     await self._containers.end(watch)
             exit_code = await exit_code_of(watch)
         await self._offload(outputs.settle, task, results)
         return exit_code
+
+    def _identity(self, engine: DockerEngine) -> str:
+        """Raises DriverUnavailable where nothing here may run it."""
+        known = self._information()
+        runtime = policy.runtime_of(engine, self._config, known.runtimes) or known.runtime
+        return policy.identity(engine, _MACHINE, runtime)
 
     def _open(self) -> None:
         hosts = self._folder / "hosts"
@@ -173,8 +188,7 @@ class DockerExecutor:
 
     async def _lived(self, run: _Run, wanted: dict[str, Any]) -> None:
         """From before it exists until it is over, or has to be. Raises ExecutionFailed, DriverUnavailable."""
-        limited = run.task.limits
-        with trio.move_on_after(limited.wall_s) as scope:
+        with trio.move_on_at(run.deadline) as scope:
             try:
                 container = await self._engine.create(run.watch.name, wanted)
                 with await self._engine.attach(run.watch.name) as stream:
@@ -183,7 +197,7 @@ class DockerExecutor:
             except Refused as error:
                 raise self._unstarted(error, run) from error
         if scope.cancelled_caught:
-            run.watch.fail(ExecutionFailed("time", f"still running after {limited.wall_s:g} s; raise --timeout"))
+            run.watch.fail(ExecutionFailed("time", _too_long(run)))
 
     async def _over(self, run: _Run, container: str, stream: trio.socket.SocketType) -> None:
         async with trio.open_nursery() as nursery:
@@ -221,17 +235,21 @@ class DockerExecutor:
 
     def _unstarted(self, error: Refused, run: _Run) -> ExecutionFailed | DriverUnavailable:
         """Whose fault it is that there is no container, or that it does not start."""
-        words = error.text.replace(str(run.results), "")  # Where it lies here is nobody's business.
+        words = cause(error.text, run.task)
         text = words.lower()
         if error.status == 404 and "no such image" in text:
             self._images.lost(_docker(run.task.engine))
             return DriverUnavailable("the image was removed from the docker engine; the run may be tried again")
         if "oom" in text:
             return ExecutionFailed("memory", "there was too little memory to start it; raise --memory")
-        at = next((text.index(part) for part in _UNSTARTABLE if part in text), 0)
-        if at or error.status == 400:
-            return ExecutionFailed("trap", cut(f"it cannot be started: {words[at:]}"))
-        return DriverUnavailable(f"the docker engine refused: {words}")
+        if error.status == 400 or any(part in text for part in _UNSTARTABLE):
+            return ExecutionFailed("trap", cut(f"it cannot be started: {words}"))
+        return DriverUnavailable(cut(f"the docker engine refused: {words}"))
+
+
+def _too_long(run: _Run) -> str:
+    of_it = f", of which its image took {about(run.fetched_s)}" if run.fetched_s >= 1 else ""
+    return f"still running after {run.task.limits.wall_s:g} s{of_it}; raise --timeout"
 
 
 def _docker(engine: EngineSpec) -> DockerEngine:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -20,7 +20,7 @@ import trio
 
 from node import limits
 from node.ambient import Offload
-from node.errors import DriverUnavailable, NoRoom
+from node.errors import DriverUnavailable, ExecutionFailed, NoRoom
 from node.executor.docker.engine import Engine, Image, Refused
 from node.executor.docker.pull import Pull, Tell
 from node.executor.docker.pulled import Pulled
@@ -50,6 +50,16 @@ class _Fetch:
 
     lock: trio.Lock = field(default_factory=trio.Lock)
     listeners: list[Tell] = field(default_factory=list)
+    pull: Pull | None = None
+
+    @property
+    def too_late(self) -> str:
+        """What to say to those whose time ends meanwhile."""
+        amount = self.pull.amount if self.pull is not None else ""
+        return (
+            f"the image was still being pulled{f' ({amount})' if amount else ''} when the time was over;"
+            " raise --timeout, or have this node's operator pull it first"
+        )
 
 
 class Images:
@@ -97,16 +107,19 @@ class Images:
         if answer.missing:
             raise DriverUnavailable(answer.missing)
 
-    async def had(self, engine: DockerEngine, tenant: str, tell: Tell) -> Image:
-        """The image, fetched if need be; ``tell`` hears how that goes. Raises DriverUnavailable."""
+    async def had(self, engine: DockerEngine, tenant: str, tell: Tell, deadline: float) -> Image:
+        """The image, fetched if need be until ``deadline`` (trio's clock); ``tell`` hears how that goes.
+
+        Raises ExecutionFailed when that is over, DriverUnavailable.
+        """
         name = pinned_name(engine)
         with self._listening(name, tell) as fetch:
-            async with fetch.lock:
-                found = self._here.get(name) or await self._asked(name)
-                found = found or await self._fetched(engine, tenant, fetch.listeners)
-        _keep(self._here, name, found)
-        self._pulled.use(name)
-        return found
+            with trio.move_on_at(deadline):
+                found = await self._here_now(engine, tenant, fetch)
+                _keep(self._here, name, found)
+                self._pulled.use(name)
+                return found
+            raise ExecutionFailed("time", fetch.too_late)
 
     def lost(self, engine: DockerEngine) -> None:
         """It was known to be here, and is not."""
@@ -161,14 +174,20 @@ class Images:
                 raise Unknown(f"{named.registry} does not have the image {name}: {error}") from error
         raise DriverUnavailable(f"{named.registry} did not say within {limits.IMAGE_LOOK_S:g} s whether it has {name}")
 
-    async def _fetched(self, engine: DockerEngine, tenant: str, listeners: Sequence[Tell]) -> Image:
+    async def _here_now(self, engine: DockerEngine, tenant: str, fetch: _Fetch) -> Image:
+        name = pinned_name(engine)
+        async with fetch.lock:
+            found = self._here.get(name) or await self._asked(name)
+            return found or await self._fetched(engine, tenant, fetch)
+
+    async def _fetched(self, engine: DockerEngine, tenant: str, fetch: _Fetch) -> Image:
         """Pull it, when it is this tenant's turn. Raises DriverUnavailable."""
         named, name = parsed(engine.image), pinned_name(engine)
         if engine.digest is None or not may_be_asked(named.registry, self._registries):
             raise DriverUnavailable(f"the image {name} is not here, and cannot be pulled")
         folder = (await self._engine.information()).folder
         bytes_max = min(limits.IMAGE_BYTES_MAX, self._pulled.bytes_max)
-        pull = Pull(name, folder, bytes_max, listeners)
+        pull = fetch.pull = Pull(name, folder, bytes_max, fetch.listeners)
         pull.tell(f"pulling {name}")
         try:
             async with self._turns.one(tenant):
@@ -180,7 +199,9 @@ class Images:
             raise DriverUnavailable(f"the image {name} cannot be pulled: {error}") from error
         finally:
             pull.is_abandoned = True
-        return await self._kept(name, bytes_max)
+        with trio.CancelScope(shield=True):  # What is here and not kept account of would never make room.
+            found = await self._kept(name, bytes_max)
+        return found
 
     async def _kept(self, name: str, bytes_max: int) -> Image:
         """Make room for what was pulled. Raises DriverUnavailable where it takes too much."""

@@ -13,6 +13,8 @@ from node.executor.docker.references import pinned_name
 from node.model import DockerEngine
 
 PLAIN = "runc"
+_NAMES = {"io.containerd.runc.v2": PLAIN}  # Docker's other name for it.
+_IDENTITY_CHARS = 128
 _SANDBOXES = ("runsc", "kata")  # A kernel of their own in front of the host's: gVisor, Kata Containers.
 
 
@@ -36,9 +38,11 @@ def refusal(engine: DockerEngine, config: DockerConfig) -> str | None:
     return None
 
 
-def identity(engine: DockerEngine, machine: str) -> str:
-    """What results can be compared by: a digest may name an image for each kind of machine."""
-    return f"docker {engine.digest or engine.image_id} {machine}"
+def identity(engine: DockerEngine, machine: str, runtime: str) -> str:
+    """What results can be compared by: a digest may name an image for each kind of machine, and a program sees of its
+    runtime, not least of a kernel that is the runtime's own (uname, /proc). At most 128 characters.
+    """
+    return f"docker {engine.digest or engine.image_id} {machine} {_NAMES.get(runtime, runtime)}"[:_IDENTITY_CHARS]
 
 
 def is_sandbox(runtime: str, config: DockerConfig) -> bool:

@@ -14,6 +14,11 @@ import trio
 
 from node import limits
 from node.errors import DriverUnavailable, NoRoom
+from node.executor.docker.words import without_paths
+from node.model import cut
+
+_MB = 10**6
+_CAME = frozenset({"Verifying Checksum", "Download complete", "Extracting", "Pull complete"})  # of a layer
 
 Tell = Callable[[str], None]
 
@@ -36,11 +41,8 @@ class Pull:
         if self.is_abandoned:
             raise DriverUnavailable("nobody waits for it any more")
         if line.get("error"):
-            raise DriverUnavailable(str(line["error"]))
-        detail = line.get("progressDetail") or {}
-        if line.get("status") == "Downloading" and "total" in detail:
-            self._totals[str(line.get("id"))] = int(detail["total"])
-            self._done[str(line.get("id"))] = int(detail.get("current", 0))
+            raise DriverUnavailable(cut(without_paths(str(line["error"]))))
+        self._count(str(line.get("id")), str(line.get("status")), line.get("progressDetail") or {})
         if sum(self._totals.values()) > self._bytes_max:
             raise NoRoom(f"it has more than {self._bytes_max} bytes, this node's limit for an image")
         self._check_disk()
@@ -53,9 +55,21 @@ class Pull:
         for listener in tuple(self._listeners):
             listener(text)
 
+    @property
+    def amount(self) -> str:
+        """How much of what is known to come has come; "" while nothing is known."""
+        total = sum(self._totals.values())
+        return f"{sum(self._done.values()) // _MB} of {-(-total // _MB)} MB" if total else ""
+
     def _text(self, status: str) -> str:
-        done, total = (sum(counts.values()) // 10**6 for counts in (self._done, self._totals))
-        return f"pulling {self._name}: {done} of {total} MB ({status.lower()})"
+        return f"pulling {self._name}: {', '.join(filter(None, (self.amount, status.lower())))}"
+
+    def _count(self, layer: str, status: str, detail: dict[str, Any]) -> None:
+        if status == "Downloading" and detail.get("total"):
+            self._totals[layer] = int(detail["total"])
+            self._done[layer] = int(detail.get("current", 0))
+        elif status in _CAME and layer in self._totals:
+            self._done[layer] = self._totals[layer]
 
     def _check_disk(self) -> None:
         """A layer can unpack to a thousand times what it is on its way, and the engine tells of that alone."""
