@@ -15,9 +15,11 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import trio
 
 from node import inputs, logs
@@ -26,7 +28,7 @@ from node.api.admission import Admission, admission_for
 from node.api.app import make_app
 from node.api.server import serve_api
 from node.api.services import Services
-from node.api.views import NodeView
+from node.api.views import ContainersView, NodeView
 from node.compute.gpus import found as gpus_found
 from node.compute.probes import check_probe, probe_for
 from node.config import ServeConfig
@@ -47,6 +49,16 @@ log = logging.getLogger("quorate.node")
 KEY_FILE = "node.key"
 PROBED_S = 10.0  # An engine that does not say within this whether it is there may say so later.
 Wrap = Callable[[Executor], Executor]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """What is announced. ``engines``: by name, why each cannot run anything."""
+
+    parts: Parts
+    engines: dict[str, str]
+    containers: ContainersView | None
+    url: str
 
 
 def serve(config: ServeConfig, *, wrap: Wrap | None = None) -> None:
@@ -85,12 +97,14 @@ async def _main(config: ServeConfig, wrap: Wrap) -> None:
     transport = Libp2pTransport(identity, config.host, config.swarm_port)
     data = inputs.inputs(config, transport, ambient)
     probe = probe_for(config.selection)
+    docker = DockerExecutor(config.docker, config.data_dir / "docker", identity.peer_id, ambient.offload)
+    executors: tuple[Executor, ...] = (WasmExecutor(config.data_dir / "compiled", ambient.offload), docker)
     gpus = await gpus_found(config.capacity.total_gpus)
     parts = Parts(
         identity=identity,
         transport=transport,
         journal=ThreadedJournal(config.data_dir / "journal.sqlite"),
-        executors=tuple(map(wrap, _executors(config, identity, ambient))),
+        executors=tuple(map(wrap, executors)),
         storage=data.sources,
         publishers=data.publishers,
         services=data.services,
@@ -105,29 +119,22 @@ async def _main(config: ServeConfig, wrap: Wrap) -> None:
     async with trio.open_nursery() as signals:
         with trio.CancelScope() as scope:
             signals.start_soon(_cancel_when_signalled, scope)
-            await _run(config, parts, admission)
+            await _run(config, parts, docker, admission)
         signals.cancel_scope.cancel()
 
 
-def _executors(config: ServeConfig, identity: Identity, ambient: Ambient) -> tuple[Executor, ...]:
-    return (
-        WasmExecutor(config.data_dir / "compiled", ambient.offload),
-        DockerExecutor(config.docker, config.data_dir / "docker", identity.peer_id, ambient.offload),
-    )
-
-
-async def _run(config: ServeConfig, parts: Parts, admission: Admission) -> None:
+async def _run(config: ServeConfig, parts: Parts, docker: DockerExecutor, admission: Admission) -> None:
     node = Node(parts)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(parts.ambient.offload, warm)
         await nursery.start(node.run)
-        app = make_app(_services(node, parts, admission))
+        app = make_app(_services(node, parts, docker, admission))
         url = await nursery.start(serve_api, app, config.api_host, config.api_port)
         gc.freeze()
-        _announce(config, parts, await _engines(parts), url)
+        _announce(config, _Ready(parts, await _engines(parts), _containers(docker), url))
 
 
-def _services(node: Node, parts: Parts, admission: Admission) -> Services:
+def _services(node: Node, parts: Parts, docker: DockerExecutor, admission: Admission) -> Services:
     def view() -> NodeView:
         return NodeView(
             peer_id=parts.identity.peer_id,
@@ -137,6 +144,7 @@ def _services(node: Node, parts: Parts, admission: Admission) -> Services:
             storages=parts.storage.names,
             gpus=tuple(gpu.name for gpu in parts.gpus),
             peers=len(parts.transport.peers),
+            containers=_containers(docker),
         )
 
     return Services(
@@ -152,6 +160,13 @@ def _services(node: Node, parts: Parts, admission: Admission) -> Services:
     )
 
 
+def _containers(docker: DockerExecutor) -> ContainersView | None:
+    found = docker.offered
+    if found is None:
+        return None
+    return ContainersView(network=found.network, root=found.root, runtimes=found.runtimes, sandboxes=found.sandboxes)
+
+
 async def _engines(parts: Parts) -> dict[str, str]:
     """By name, why each cannot run anything; "" where it can."""
     found = dict.fromkeys((executor.name for executor in parts.executors), "not known yet")
@@ -165,12 +180,14 @@ async def _engines(parts: Parts) -> dict[str, str]:
     return found
 
 
-def _announce(config: ServeConfig, parts: Parts, engines: dict[str, str], url: str) -> None:
+def _announce(config: ServeConfig, ready: _Ready) -> None:
+    parts, engines, containers, url = ready.parts, ready.engines, ready.containers, ready.url
     addresses, storages = parts.transport.addresses, parts.storage.names
     gpus = [f"{gpu.name} ({gpu.id})" for gpu in parts.gpus]
     fields = {"peer_id": parts.identity.peer_id, "addresses": list(addresses), "api_url": url, "inputs": list(storages)}
     fields |= {"gpus": gpus} if gpus else {}
     fields["engines"] = [name for name, problem in engines.items() if not problem]
+    fields |= {"containers": msgspec.to_builtins(containers)} if containers else {}
     if config.log_format == "json":
         log.info("ready", extra=fields)
         return
@@ -178,9 +195,17 @@ def _announce(config: ServeConfig, parts: Parts, engines: dict[str, str], url: s
     lines += [f"  listens  {address}" for address in addresses]
     lines += [f"  engine   {name}{problem and f': {problem}'}" for name, problem in engines.items()]
     lines += [f"  API      {url}", f"  inputs   {', '.join(storages)}", f"  data     {config.data_dir}"]
+    lines[-1:-1] = [f"  jobs     {_of_containers(containers)}"] if containers else []
     lines[-1:-1] = [f"  GPU      {gpu}" for gpu in gpus]
     sys.stderr.write("\n".join(lines) + "\n")
     sys.stderr.flush()
+
+
+def _of_containers(found: ContainersView) -> str:
+    """What jobs may have of containers, in a line."""
+    allowed = [name for name, is_so in (("the network", found.network), ("root", found.root)) if is_so]
+    runtimes = [f"{name} (a sandbox)" if name in found.sandboxes else name for name in found.runtimes]
+    return f"containers with {' and '.join(allowed) or 'no network, no root'}; runtimes {', '.join(runtimes) or 'none'}"
 
 
 async def _cancel_when_signalled(scope: trio.CancelScope) -> None:

@@ -244,8 +244,20 @@ class ModuleView(_View, frozen=True, kw_only=True):
     size: int
 
 
+class ContainersView(_View, frozen=True, kw_only=True):
+    """What jobs may have of a node's containers. ``runtimes``: those that they may name; ``sandboxes``: among these."""
+
+    network: bool
+    root: bool
+    runtimes: tuple[str, ...]
+    sandboxes: tuple[str, ...]
+
+
 class NodeView(_View, frozen=True, kw_only=True):
-    """The node that answers. ``peer_id`` is the audience of tokens for it. ``gpus``: the model of each for jobs."""
+    """The node that answers. ``peer_id`` is the audience of tokens for it. ``gpus``: the model of each for jobs.
+
+    ``containers`` is null while it can run none.
+    """
 
     peer_id: str
     version: str
@@ -254,6 +266,7 @@ class NodeView(_View, frozen=True, kw_only=True):
     storages: tuple[str, ...]
     gpus: tuple[str, ...]
     peers: int
+    containers: ContainersView | None = None
 
 
 class PeerList(_View, frozen=True, kw_only=True):

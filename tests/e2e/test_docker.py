@@ -106,6 +106,24 @@ def test_a_node_without_an_engine_says_so_and_goes_on(user: User, tmp_path: Path
         assert user.asks(node, "wasm", "run", str(user.cat), "--input-file", "file.txt").returncode == 0
 
 
+def test_a_node_says_what_jobs_may_have_of_its_containers(docker: Docker, tmp_path: Path) -> None:
+    with real_node(tmp_path / "node", "--docker-host", docker.host, "--docker-allow-network") as node:
+        with node.client() as client:
+            told = client.get("/v1/node").json()["containers"]
+        assert (told["network"], told["root"]) == (True, False)
+        assert "runc" in told["runtimes"]
+        assert node.ready["containers"] == told
+
+
+def test_a_runtime_that_the_engine_does_not_have_is_said_at_the_start(docker: Docker, tmp_path: Path) -> None:
+    with real_node(tmp_path / "node", "--docker-host", docker.host, "--docker-runtime", "bogus") as node:
+        assert node.ready["engines"] == ["wasm"]
+        assert "containers" not in node.ready
+        assert sum("docker_runtime_missing" in line for line in node.said) == 1
+        with node.client() as client:
+            assert client.get("/v1/node").json()["containers"] is None
+
+
 def test_a_node_that_is_killed_leaves_containers_until_it_is_back(user: User, docker: Docker, tmp_path: Path) -> None:
     docker.image(name="quorate-test-local")
     with real_node(tmp_path / "node", "--docker-host", docker.host) as node:

@@ -8,6 +8,7 @@ what else of ours is on it (``containers``), images (``images``).
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +26,13 @@ from node.executor.docker.container import HOSTS, Place, body, name_of
 from node.executor.docker.containers import Containers, Watch
 from node.executor.docker.engine import TURNED_OFF, Engine, Information, Refused
 from node.executor.docker.images import Images, Unknown
+from node.executor.docker.offered import Offered, missing, offered
 from node.executor.docker.pulled import Pulled
 from node.executor.docker.streams import copy
 from node.executor.docker.words import cause
 from node.model import DockerEngine, EngineSpec, about, cut
+
+log = logging.getLogger("quorate.docker")
 
 _CAPABILITIES = Capabilities(isolates_network=True, deterministic=False)
 _MACHINE = os.uname().machine
@@ -87,7 +91,15 @@ class DockerExecutor:
     @property
     def is_ready(self) -> bool:
         """See Executor.is_ready."""
-        return self._containers.known is not None
+        return self.offered is not None
+
+    @property
+    def offered(self) -> Offered | None:
+        """What jobs may have of the containers here; None while there can be none."""
+        known = self._containers.known
+        if known is None or missing(self._config, known.runtimes):
+            return None
+        return offered(self._config, known.runtimes)
 
     async def serve(self) -> None:
         """See Executor.serve. Without an engine it waits for one. Raises OperatorError."""
@@ -101,7 +113,9 @@ class DockerExecutor:
         if self._config.socket is None:
             raise DriverUnavailable(TURNED_OFF)
         await self._containers.tried()
-        self._containers.information  # noqa: B018  (raises)
+        unable = missing(self._config, self._information().runtimes)
+        if unable:
+            raise DriverUnavailable(unable)
 
     def refusal(self, engine: EngineSpec) -> str | None:
         """See Executor.refusal."""
@@ -184,6 +198,9 @@ class DockerExecutor:
         if found is not self._informed:
             self._informed = found
             self._images.forget()
+            unable = missing(self._config, found.runtimes)
+            if unable:
+                log.warning("docker_runtime_missing", extra={"reason": unable})
         return found
 
     async def _lived(self, run: _Run, wanted: dict[str, Any]) -> None:
