@@ -138,7 +138,7 @@ INLINE_FILES_MAX = 1_024  # Results of more files do not, however small they are
 INLINE_BYTES_MAX = 64 * KiB  # Results up to this travel in the control frame.
 
 # --- docker -------------------------------------------------------------------------------------
-CONTAINER_MEMORY_MIN = 6 * MiB  # The engine's own; a run that is given less fails.
+CONTAINER_MEMORY_MIN = 6 * MiB  # The engine's own; a job that wants less is refused.
 CONTAINER_PIDS = 256  # Processes and threads of a run; it can start no further one.
 CONTAINER_FILES_OPEN = 4_096  # Of a process; it can open no further one.
 CONTAINER_MOUNTS = 1_000  # Inputs, and parts of them, that a run sees apart; with more it fails.

@@ -217,8 +217,16 @@ def _check_engine(spec: JobSpec) -> None:
         _check_wasm(spec.engine, spec.inputs)
         if spec.resources.gpus:
             raise InvalidSpec("$.resources.gpus", "expected 0: a WASM program can use no GPU")
-    if isinstance(spec.engine, DockerEngine) and spec.engine.workdir is not None:
-        check_path("$.engine.workdir", spec.engine.workdir)
+    if isinstance(spec.engine, DockerEngine):
+        _check_docker(spec.engine, spec.resources.memory_bytes)
+
+
+def _check_docker(engine: DockerEngine, memory_bytes: int) -> None:
+    if engine.workdir is not None:
+        check_path("$.engine.workdir", engine.workdir)
+    least = limits.CONTAINER_MEMORY_MIN
+    if memory_bytes < least:
+        raise InvalidSpec("$.resources.memory_bytes", f"expected {least} or more, which a container takes to start")
 
 
 def _check_wasm(engine: WasmEngine, inputs: tuple[Input, ...]) -> None:

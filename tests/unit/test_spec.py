@@ -50,6 +50,10 @@ def test_a_parsed_spec_parses_to_itself_and_its_hash_stays():
         ({"engine": {"type": "docker", "image": "-v"}}, "$.engine.image"),
         ({"engine": {"type": "docker", "image": "a", "workdir": "/a/../b"}}, "$.engine.workdir"),
         ({"engine": {"type": "docker", "image": "a", "digest": "sha256:1"}}, "$.engine.digest"),
+        (
+            {"engine": {"type": "docker", "image": "a"}, "resources": {"memory_bytes": (6 << 20) - 1}},
+            "$.resources.memory_bytes",
+        ),
         ({"engine": {"type": "wasm", "module": MODULE, "fuel": 1, "profile": "native"}}, "$.engine.fuel"),
         ({"engine": {"type": "wasm", "module": MODULE, "stdin": "/elsewhere"}}, "$.engine.stdin"),
         ({"engine": {"type": "wasm", "module": MODULE, "args": ["a\0b"]}}, "$.engine.args[0]"),
