@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from cli import output
 from cli.errors import UsageProblem
 from node.config import REGISTRIES, DockerConfig
 
@@ -98,7 +99,7 @@ def docker_of(wanted: Containers, size: Callable[[str, str], int]) -> DockerConf
 
 
 def _socket(host: str | None) -> Path | None:
-    """Of an engine of this machine, because it mounts folders of this machine."""
+    """Of an engine of this machine, because it mounts folders of this machine; another's in DOCKER_HOST is none."""
     url = os.environ.get("DOCKER_HOST") or MACHINES if host is None else host
     if url.startswith("unix:///"):
         return Path(url.removeprefix("unix://"))
@@ -106,4 +107,6 @@ def _socket(host: str | None) -> Path | None:
         raise UsageProblem(
             f"--docker-host: got {host!r}", f"write it as {MACHINES}: the engine has to be on this machine"
         )
+    if host is None:
+        output.say(f"note: DOCKER_HOST={url} is no engine of this machine: containers are off (--docker-host)", "dim")
     return None

@@ -103,6 +103,18 @@ def test_the_engine_is_the_one_that_docker_itself_would_take(
     assert config(flags).docker.socket == (None if socket is None else Path(socket))
 
 
+def test_an_engine_of_another_machine_in_the_environment_is_said_to_be_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere:2375")
+    config(())
+    assert (
+        "DOCKER_HOST=tcp://elsewhere:2375 is no engine of this machine: containers are off" in capsys.readouterr().err
+    )
+    config(("--docker-host", ""))
+    assert capsys.readouterr().err == ""
+
+
 def test_an_engine_of_another_machine_is_refused() -> None:
     with pytest.raises(UsageProblem, match="--docker-host"):
         config(["--docker-host", "tcp://elsewhere:2375"])
