@@ -11,10 +11,11 @@ from doubles.dockers import NO_SANDBOX, Docker
 from integration.docker_runs import ROOMY, Ended, Node, ended, on
 from needs import Need
 
-from node.config import DockerConfig
 from node.errors import DriverUnavailable, ExecutionFailed
 from node.executor.base import Mount
+from node.executor.docker import policy
 from node.executor.docker.engine import Engine
+from node.model import DockerEngine
 
 ECHO = 'ENTRYPOINT ["/bin/echo", "entry"]', 'CMD ["command"]'
 
@@ -194,4 +195,18 @@ def test_a_sandbox_that_is_not_there_is_not_replaced(docker: Docker, tmp_path: P
             await node.executor.looked_up(task.engine)
         assert isinstance((await node.of(task)).failure, DriverUnavailable)
 
-    on(docker, tmp_path, body, config=DockerConfig(runtime="kata-none"))
+    on(docker, tmp_path, body)
+
+
+def test_results_are_compared_within_the_runtime_that_is_the_engines_own_or_named(
+    docker: Docker, tmp_path: Path
+) -> None:
+    async def body(node: Node) -> None:
+        own = (await Engine(docker.socket).information()).runtime
+        assert own
+        wanted = node.task("true").engine
+        assert isinstance(wanted, DockerEngine)
+        assert await node.executor.looked_up(wanted) == policy.identity(wanted, os.uname().machine, own)
+        assert (await node.executor.looked_up(node.task("true", runtime="runc").engine)).endswith(" runc")
+
+    on(docker, tmp_path, body)
