@@ -7,16 +7,13 @@ requesters (``node.requester.role``).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-from node import limits
 from node.compute.kept import Kept
 from node.compute.logs import piece_of
 from node.compute.run import Bench, Execution
 from node.errors import BlobRefused
 from node.messages import FileWanted, ListWanted, LogsWanted, ManifestWanted, encode
 from node.transport.base import Blob
-from node.transport.files import file_blob
+from node.transport.files import bytes_blob, file_blob
 
 Wanted = LogsWanted | ListWanted | ManifestWanted | FileWanted
 
@@ -26,8 +23,7 @@ async def blob_of(bench: Bench, given: Execution | None, request: Wanted) -> Blo
     if isinstance(request, LogsWanted):
         if given is None:
             raise BlobRefused("no execution of yours is here")
-        piece = encode(await bench.ambient.offload(piece_of, bench.folder(given.execution), request))
-        return Blob(len(piece), _pieces(piece))
+        return bytes_blob(encode(await bench.ambient.offload(piece_of, bench.folder(given.execution), request)))
     if isinstance(request, ListWanted):
         if given is None or given.results is None:
             raise BlobRefused("no execution of yours that has proposed is here")
@@ -42,10 +38,5 @@ async def blob_of(bench: Bench, given: Execution | None, request: Wanted) -> Blo
 
 async def _list_blob(bench: Bench, results: Kept) -> Blob:
     if isinstance(results.listed, bytes):
-        return Blob(len(results.listed), _pieces(results.listed))
+        return bytes_blob(results.listed)
     return await file_blob(results.listed, 0, bench.ambient.offload)
-
-
-async def _pieces(body: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(body), limits.BLOB_CHUNK_BYTES):
-        yield body[start : start + limits.BLOB_CHUNK_BYTES]

@@ -110,6 +110,5 @@ class Note:
 
 JobEffect = DrawLots | HearOthers | Work | Stop | File | Decline | Note
 ShardEffect = Engage | Extend | Fetch | Compare | Dismiss | Note
-Effect = JobEffect | ShardEffect | GoOn
 # By the role; the steps do the rest.
 Performed = DrawLots | HearOthers | File | Decline | Engage | Extend | Fetch | Compare | Dismiss | Note | GoOn

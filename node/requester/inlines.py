@@ -5,14 +5,14 @@ They are kept in memory with their job and nowhere else: offers, the journal and
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 
-from node import limits
 from node.errors import BlobRefused
 from node.messages import InlineWanted
 from node.model import Sha256
 from node.requester.live import LiveJob
 from node.transport.base import Blob
+from node.transport.files import bytes_blob
 
 
 def inline_blob(jobs: Iterable[LiveJob], request: InlineWanted) -> Blob:
@@ -23,9 +23,4 @@ def inline_blob(jobs: Iterable[LiveJob], request: InlineWanted) -> Blob:
         raise BlobRefused("no job that you run here has this file")
     if request.offset > len(content):
         raise BlobRefused(f"the file ends at {len(content)}, before {request.offset}")
-    return Blob(len(content) - request.offset, _chunks(memoryview(content)[request.offset :]))
-
-
-async def _chunks(content: memoryview) -> AsyncIterator[bytes]:
-    for begin in range(0, len(content), limits.BLOB_CHUNK_BYTES):
-        yield bytes(content[begin : begin + limits.BLOB_CHUNK_BYTES])
+    return bytes_blob(memoryview(content)[request.offset :])

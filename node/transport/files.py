@@ -1,9 +1,10 @@
-"""A file of this machine as a blob to send."""
+"""A file of this machine, or bytes in memory, as a blob to send."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,16 @@ async def file_blob(path: Path, offset: int, offload: Offload) -> Blob:
     """
     file, size = await offload(_opened, path, offset)
     return Blob(size, _Chunks(file, size, offload))
+
+
+def bytes_blob(content: bytes | memoryview) -> Blob:
+    """``content``, which is kept for as long as it is being sent."""
+    return Blob(len(content), _parts(memoryview(content)))
+
+
+async def _parts(content: memoryview) -> AsyncIterator[bytes]:
+    for begin in range(0, len(content), limits.BLOB_CHUNK_BYTES):
+        yield bytes(content[begin : begin + limits.BLOB_CHUNK_BYTES])
 
 
 def _opened(path: Path, offset: int) -> tuple[BinaryIO, int]:
