@@ -93,13 +93,20 @@ class Hostile:
         if self.tells is not None and isinstance(request, m.ListWanted | m.LogsWanted):
             return self.tells(request)
         if isinstance(request, m.ManifestWanted):
-            return Blob(len(self.manifest_blob), _each([self.manifest_blob]))
+            return Blob(len(self.manifest_blob), each([self.manifest_blob]))
         if self.chunks is None or not isinstance(request, m.FileWanted):
             raise BlobRefused("no")
         size, chunks = self.chunks(request)
-        return Blob(size, _each(chunks))
+        return Blob(size, each(chunks))
 
 
-async def _each(chunks: list[bytes]) -> AsyncIterator[bytes]:
+async def each(chunks: list[bytes]) -> AsyncIterator[bytes]:
+    """A blob's chunks."""
     for chunk in chunks:
         yield chunk
+
+
+async def never() -> AsyncIterator[bytes]:
+    """Chunks of a blob that does not begin."""
+    await trio.sleep_forever()
+    yield b""

@@ -10,7 +10,7 @@ from random import Random
 
 import msgspec
 import trio
-from doubles.hostile import manifest_for
+from doubles.hostile import each, manifest_for
 from doubles.peers import identity, peer
 from doubles.requesters import HandmadeRequester
 from hypothesis import given, settings
@@ -112,12 +112,7 @@ class Fuzzer:
 
 def rubbish(request):
     """What it answers to whoever asks it for a blob."""
-    return Blob(10, _each([b"x" * (11 if isinstance(request, m.ManifestWanted) else 10)]))
-
-
-async def _each(chunks):
-    for chunk in chunks:
-        yield chunk
+    return Blob(10, each([b"x" * (11 if isinstance(request, m.ManifestWanted) else 10)]))
 
 
 @given(seed=st.integers(0, 2**32), module=st.random_module())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 import trio
-from doubles.hostile import Hostile, manifest_for
+from doubles.hostile import Hostile, each, manifest_for, never
 from doubles.peers import identity, peer
 from doubles.requesters import HandmadeRequester
 from sim.cluster import CLIENT, cluster, says, simulate, spec
@@ -128,16 +128,6 @@ THIRD, _ = manifest_for(FILES | {"outputs/a.txt": b"no"})
 LIE = render_sized(THIRD, SIZES)
 
 
-async def _each(*chunks):
-    for chunk in chunks:
-        yield chunk
-
-
-async def _never():
-    await trio.sleep_forever()
-    yield b""
-
-
 def liar(tells):
     def made(transport):
         return Hostile(identity(LIAR), transport, OTHER.h1(), lambda _: None, tells=tells)
@@ -152,10 +142,10 @@ def refuses(_):
 TRUTH = render_sized(OTHER, SIZES)
 ANSWERS = {
     "refuses": refuses,
-    "is silent": lambda _: Blob(10, _never()),
-    "sends rubbish": lambda _: Blob(4, _each(b"\xff\0\n\n")),
-    "sends the list of another result": lambda _: Blob(len(LIE), _each(LIE)),
-    "announces too much": lambda _: Blob(limits.COMPARED_LIST_BYTES + 1, _never()),
+    "is silent": lambda _: Blob(10, never()),
+    "sends rubbish": lambda _: Blob(4, each([b"\xff\0\n\n"])),
+    "sends the list of another result": lambda _: Blob(len(LIE), each([LIE])),
+    "announces too much": lambda _: Blob(limits.COMPARED_LIST_BYTES + 1, never()),
 }
 
 
@@ -180,7 +170,7 @@ def silent_ones(scripts, count, seed=1):
             for number in range(LIAR, LIAR + count):
                 transport = nodes.network.join(peer(number))
                 made = Hostile(identity(number), transport, HONEST.h1(), lambda _: None)
-                made.tells = lambda _: Blob(10, _never())
+                made.tells = lambda _: Blob(10, never())
                 await nodes.nursery.start(made.run, nodes.transports[0].addresses[0])
             await nodes.settled()
             jobs = nodes.nodes[0].jobs
@@ -211,7 +201,7 @@ def test_a_group_of_silent_members_costs_no_more_than_the_limit():
 
 
 def test_a_liar_that_shows_what_it_proposed_is_compared_with():
-    _, events, _ = play([writes(), writes()], hostile=liar(lambda _: Blob(len(TRUTH), _each(TRUTH))))
+    _, events, _ = play([writes(), writes()], hostile=liar(lambda _: Blob(len(TRUTH), each([TRUTH]))))
     assert "groups differ in: stdout" in compared(events)
 
 

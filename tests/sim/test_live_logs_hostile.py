@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 import trio
-from doubles.hostile import Hostile
+from doubles.hostile import Hostile, each, never
 from doubles.peers import identity, peer
 from sim.cluster import CLIENT, cluster, says, simulate, spec
 
@@ -20,19 +20,9 @@ LIAR = 9
 DISK = 400_000
 
 
-async def _each(*chunks):
-    for chunk in chunks:
-        yield chunk
-
-
-async def _never():
-    await trio.sleep_forever()
-    yield b""
-
-
 def piece(stdout=b"", stderr=b""):
     body = msgspec.msgpack.encode({"stdout": stdout, "stderr": stderr})
-    return Blob(len(body), _each(body))
+    return Blob(len(body), each([body]))
 
 
 def refuses(_):
@@ -75,10 +65,10 @@ def notes(items):
 @pytest.mark.parametrize(
     "tells",
     [
-        lambda _: Blob(4, _each(b"\xc1\xc1\xc1\xc1")),
-        lambda _: Blob(5, _each(msgspec.msgpack.encode("text"))),
+        lambda _: Blob(4, each([b"\xc1\xc1\xc1\xc1"])),
+        lambda _: Blob(5, each([msgspec.msgpack.encode("text")])),
         lambda _: piece(bytes(limits.LOG_PIECE_BYTES + 1)),
-        lambda _: Blob(limits.LOG_ANSWER_BYTES + 1, _never()),
+        lambda _: Blob(limits.LOG_ANSWER_BYTES + 1, never()),
     ],
     ids=["no MessagePack", "something else", "a piece too long", "an answer too long"],
 )
@@ -98,7 +88,7 @@ def test_a_flood_comes_slowly_and_ends_where_no_run_may_write_more():
     assert took_s >= (shown - 2 * limits.LOG_PIECE_BYTES) / limits.LOG_BYTES_PER_S
 
 
-@pytest.mark.parametrize("tells", [refuses, lambda _: Blob(10, _never())], ids=["refuses", "is silent"])
+@pytest.mark.parametrize("tells", [refuses, lambda _: Blob(10, never())], ids=["refuses", "is silent"])
 def test_a_node_that_does_not_tell_is_asked_now_and_then_until_its_run_is_over(tells):
     items, hostile = follow(tells)
     assert not any(item.data for item in items)
