@@ -16,7 +16,7 @@ from cli.docker_host import Containers
 from cli.exits import Exit
 from cli.selection import Selection
 from cli.serve import Data, Network, Place, config_of
-from node.executor.base import Capabilities, Executor, Task
+from node.executor.base import Capabilities, Collect, Executor, GiveBack, Task
 from node.model import STDOUT, EngineSpec
 from node.supervisor import serve
 
@@ -24,7 +24,7 @@ _NUMBER = re.compile(rb"\d{1,18}")
 
 
 class Liar:
-    """An engine whose results are changed after each run: the first number on standard output is one more."""
+    """An engine whose results are changed before they are collected: the first number on stdout is one more."""
 
     def __init__(self, honest: Executor) -> None:
         self._honest = honest
@@ -68,12 +68,18 @@ class Liar:
         """As the honest one."""
         return await self._honest.resolved(engine)
 
-    async def run(self, task: Task, results: Path) -> int:
+    async def run(self, task: Task, results: Path, collect: Collect) -> int:
         """See Executor."""
-        exit_code = await self._honest.run(task, results)
-        stdout = results / STDOUT
-        stdout.write_bytes(falsified(stdout.read_bytes()))
-        return exit_code
+
+        async def lie(exit_code: int, give_back: GiveBack) -> None:
+            _falsify(results / STDOUT)
+            await collect(exit_code, give_back)
+
+        return await self._honest.run(task, results, lie)
+
+
+def _falsify(stdout: Path) -> None:
+    stdout.write_bytes(falsified(stdout.read_bytes()))
 
 
 def falsified(output: bytes) -> bytes:

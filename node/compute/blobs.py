@@ -8,10 +8,10 @@ requesters (``node.requester.role``).
 from __future__ import annotations
 
 from node.compute.kept import Kept
-from node.compute.logs import piece_of
+from node.compute.logs import piece_in, piece_of
 from node.compute.run import Bench, Execution
 from node.errors import BlobRefused
-from node.messages import FileWanted, ListWanted, LogsWanted, ManifestWanted, encode
+from node.messages import FileWanted, ListWanted, LogPiece, LogsWanted, ManifestWanted, encode
 from node.transport.base import Blob
 from node.transport.files import bytes_blob, file_blob
 
@@ -23,7 +23,7 @@ async def blob_of(bench: Bench, given: Execution | None, request: Wanted) -> Blo
     if isinstance(request, LogsWanted):
         if given is None:
             raise BlobRefused("no execution of yours is here")
-        return bytes_blob(encode(await bench.ambient.offload(piece_of, bench.folder(given.execution), request)))
+        return bytes_blob(encode(await _log_piece(bench, given, request)))
     if isinstance(request, ListWanted):
         if given is None or given.results is None:
             raise BlobRefused("no execution of yours that has proposed is here")
@@ -33,7 +33,21 @@ async def blob_of(bench: Bench, given: Execution | None, request: Wanted) -> Blo
     if isinstance(request, ManifestWanted):
         return await _list_blob(bench, given.results)
     name = await bench.ambient.offload(given.results.name, request.index)
+    if not given.results.is_on_disk:
+        return _rest(given.results.content(name), request.offset)
     return await file_blob(bench.folder(given.execution) / name, request.offset, bench.ambient.offload)
+
+
+def _rest(content: bytes, offset: int) -> Blob:
+    if offset > len(content):
+        raise BlobRefused(f"the file ends at {len(content)}, before {offset}")
+    return bytes_blob(memoryview(content)[offset:])
+
+
+async def _log_piece(bench: Bench, given: Execution, wanted: LogsWanted) -> LogPiece:
+    if given.results is not None and not given.results.is_on_disk:
+        return piece_in(given.results, wanted)
+    return await bench.ambient.offload(piece_of, bench.folder(given.execution), wanted)
 
 
 async def _list_blob(bench: Bench, results: Kept) -> Blob:

@@ -197,7 +197,7 @@ class Compute:
             self._transport.send(sender, NoResults(execution, "this node no longer has the results"))
         elif given.state == "proposed":  # Once: a repeated one would have us send it all again.
             given.state = "won"
-            log.info("won", extra={"execution": execution, "job": given.job})
+            log.debug("won", extra={"execution": execution, "job": given.job})
             if isinstance(given.spec.publisher, VaultPublisher):
                 self._transport.send(sender, given.results.handed_over)
             else:
@@ -239,7 +239,7 @@ class Compute:
 
     async def _clear(self, given: Execution) -> None:
         self._start(self._queue.withdraw(given.execution, trio.current_time()))
-        await self._bench.clear(given.execution)
+        await self._bench.clear(given)
         self._start(self._queue.give_back(given.execution, trio.current_time()))
         await self._take_back(given)
         del self._given[given.execution]

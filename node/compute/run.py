@@ -27,7 +27,7 @@ from node.compute.modules import ModuleFetcher
 from node.compute.parts import Part, mounted, parts_of
 from node.compute.queue import Booking
 from node.errors import DriverUnavailable, ExecutionFailed, NoRoom, OperatorError, StorageError
-from node.executor.base import Executor, Mount, RunLimits, Task
+from node.executor.base import Executor, GiveBack, Mount, RunLimits, Task
 from node.identity import Identity
 from node.messages import Failed, Proposed
 from node.model import (
@@ -152,10 +152,12 @@ class Bench:
         except OSError as error:
             raise OperatorError(f"{self.scratch} cannot be used: {error.strerror}") from error
 
-    async def clear(self, execution: ExecutionId) -> None:
+    async def clear(self, given: Execution) -> None:
         """Delete what an execution left, even while being cancelled."""
+        if given.results is not None and not given.results.is_on_disk:
+            return
         with trio.CancelScope(shield=True):  # Deleting is bounded by the limits of the run.
-            await self.ambient.offload(_remove, self.folder(execution), self.list_of(execution))
+            await self.ambient.offload(_remove, self.folder(given.execution), self.list_of(given.execution))
 
 
 Started = Callable[[tuple[str, ...]], None]
@@ -196,17 +198,32 @@ async def _results(bench: Bench, given: Execution, started: Started, tell: Tell)
         wanted = module_of(spec.engine)
         if wanted is not None:
             prepared.enter_context(bench.modules.held(wanted))
-        module = await bench.ambient.offload(_begun, bench, given, wanted)
+        module = await bench.ambient.offload(_begun, bench, wanted)
         if wanted is not None and module is None:
             module = await bench.modules.fetched(given.requester, wanted)
         seen = await _inputs(bench, given, prepared)
         started(tuple(seen.sources))
         task = _task(given, module, tuple(seen.mounts), tell)
-        exit_code = await bench.engines[engine_name(spec)].run(task, folder)
-        for each in seen.borrowed:
+        collecting = _Collecting(bench, given, seen.borrowed)
+        await bench.engines[engine_name(spec)].run(task, folder, collecting)
+    assert collecting.results is not None
+    return collecting.results
+
+
+@dataclass(slots=True)
+class _Collecting:
+    """Hashes what a run has left, if what it saw has not changed under it."""
+
+    bench: Bench
+    given: Execution
+    borrowed: list[Borrowed]
+    results: Kept | None = None
+
+    async def __call__(self, exit_code: int, give_back: GiveBack) -> None:
+        for each in self.borrowed:
             await each.need_unchanged()
-    async with bench.hashing.one(given.tenant):
-        return await bench.ambient.offload(_hashed, bench, given, exit_code)
+        async with self.bench.hashing.one(self.given.tenant):
+            self.results = await self.bench.ambient.offload(_hashed, self.bench, self.given, exit_code, give_back)
 
 
 @dataclass(slots=True)
@@ -276,24 +293,23 @@ def _task(given: Execution, module: Path | None, inputs: tuple[Mount, ...], tell
     )
 
 
-def _begun(bench: Bench, given: Execution, module: Sha256 | None) -> Path | None:
-    """Make the folder of the run. Where the module lies, if it does: a thread for each would cost more than both."""
+def _begun(bench: Bench, module: Sha256 | None) -> Path | None:
+    """Whether there is room; where the module lies, if it does: a thread for each would cost more than both."""
     need_room(bench.scratch)
-    try:
-        bench.folder(given.execution).mkdir(0o700)
-    except OSError as error:
-        raise NoRoom(f"no folder for the run can be made: {error.strerror}") from error
     return None if module is None else bench.modules.here(module)
 
 
-def _hashed(bench: Bench, given: Execution, exit_code: int) -> Kept:
-    folder = bench.folder(given.execution)
-    try:
-        (folder / EXIT_CODE).write_text(str(exit_code))
-    except OSError as error:
-        raise NoRoom(f"the exit code cannot be kept: {error.strerror}") from error
-    tree = hash_tree(folder, files_max=limits.RESULT_FILES_MAX, bytes_max=given.spec.resources.disk_bytes)
-    return kept(given.execution, tree, given.spec.vote_on, bench.list_of(given.execution))
+def _hashed(bench: Bench, given: Execution, exit_code: int, give_back: GiveBack) -> Kept:
+    folder, code, bytes_max = bench.folder(given.execution), str(exit_code).encode(), given.spec.resources.disk_bytes
+    tree = hash_tree(folder, files_max=limits.RESULT_FILES_MAX, bytes_max=bytes_max, besides={EXIT_CODE: code})
+    results = kept(given.execution, tree, given.spec, bench.list_of(given.execution))
+    give_back(results.is_on_disk)
+    if results.is_on_disk:
+        try:
+            (folder / EXIT_CODE).write_bytes(code)
+        except OSError as error:
+            raise NoRoom(f"the exit code cannot be kept: {error.strerror}") from error
+    return results
 
 
 def _sealed(bench: Bench, given: Execution, result: DirHash) -> bytes:

@@ -6,12 +6,13 @@ hashing of results (``node.verifier``), who may run what (``node.compute``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from node.model import EngineSpec, ExecutionId
+from node.removal import remove
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,16 @@ class Task:
     tell: Callable[[str], None] = _unheard  # hears, for people, what is fetched before it can run
 
 
+GiveBack = Callable[[bool], None]
+Collect = Callable[[int, GiveBack], Awaitable[None]]
+
+
+def give_back(results: Path, stays: bool) -> None:
+    """A GiveBack for an engine with nothing more to do than to remove what nobody needs. Raises OSError."""
+    if not stays:
+        remove(results)
+
+
 class Executor(Protocol):
     """Runs workloads. ``serve`` is its whole life and owns what it keeps between runs.
 
@@ -120,11 +131,15 @@ class Executor(Protocol):
         the text says what to do.
         """
 
-    async def run(self, task: Task, results: Path) -> int:
-        """Run to completion and return the exit code, 0 to 255.
+    async def run(self, task: Task, results: Path, collect: Collect) -> int:
+        """Run to completion, have the results collected and return the exit code, 0 to 255.
 
-        ``results`` is an existing empty folder. ``stdout`` and ``stderr`` grow in it as the workload writes; afterwards
-        it holds both and one folder per output, also where the workload wrote nothing. Raises ExecutionFailed (trap, a
-        limit, a module that does not compile) or DriverUnavailable; then what ``results`` holds is undefined, and
-        stdout and stderr are what had come by then.
+        ``results`` is where a folder will be: an empty one, or none yet in one that exists. ``stdout`` and ``stderr``
+        grow in it as the workload writes; afterwards it holds both and one folder per output, also where the workload
+        wrote nothing. Then ``collect`` is awaited, once, with the exit code. It calls what it is given with it, in a
+        thread: whether the results are to stay; otherwise nothing is left there. That is how small results that were
+        read into memory cost neither folders nor a further thread. What it raises ends the run.
+
+        Raises ExecutionFailed (trap, a limit, a module that does not compile) or DriverUnavailable; then nothing is
+        collected, what ``results`` holds is undefined, and stdout and stderr are what had come by then.
         """

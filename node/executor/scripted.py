@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 import trio
 
 from node.errors import DriverUnavailable, ExecutionFailed
-from node.executor.base import Capabilities, RunLimits, Task
+from node.executor.base import Capabilities, Collect, RunLimits, Task, give_back
 from node.model import STDERR, STDOUT, EngineSpec
 
 IDENTITY = "scripted"
@@ -91,9 +92,15 @@ class ScriptedExecutor:
         await trio.lowlevel.checkpoint()
         return engine
 
-    async def run(self, task: Task, results: Path) -> int:
+    async def run(self, task: Task, results: Path, collect: Collect) -> int:
         """See Executor.run."""
         play = self._script(task)
+        _make(results)
+        exit_code = await self._played(play, task, results)
+        await collect(exit_code, partial(give_back, results))
+        return exit_code
+
+    async def _played(self, play: Play, task: Task, results: Path) -> int:
         self.running += 1
         try:
             with trio.move_on_after(task.limits.wall_s):
@@ -106,6 +113,10 @@ class ScriptedExecutor:
             raise ExecutionFailed("time", f"still running after {task.limits.wall_s:g} s; raise --timeout")
         finally:
             self.running -= 1
+
+
+def _make(results: Path) -> None:
+    results.mkdir(exist_ok=True)
 
 
 def _finish(play: Play, task: Task, results: Path) -> int:

@@ -14,6 +14,7 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from node.verifier.manifest import PREFIX, Line, Manifest, manifest_of, name_pro
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WINDOW_BYTES = 256 * limits.KiB
+_NOTHING: Mapping[str, bytes] = {}
 # What the workload can bring about with what it leaves; anything else is this machine's fault.
 _OF_THE_RESULT = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.ENOENT, errno.ENXIO})
 
@@ -43,13 +45,15 @@ class HashedTree:
         return sum(self.sizes)
 
 
-def hash_tree(root: Path, *, files_max: int, bytes_max: int) -> HashedTree:
-    """Hash every file below ``root``.
+def hash_tree(root: Path, *, files_max: int, bytes_max: int, besides: Mapping[str, bytes] = _NOTHING) -> HashedTree:
+    """Hash every file below ``root``, and small ones that are ``besides`` those in the result, by name, and not there.
 
     Raises ExecutionFailed: ``result`` for something that cannot be hashed, ``output`` for more than ``files_max`` files
     or folders or more than ``bytes_max`` bytes. Raises StorageError when this machine cannot read what lies there.
     """
     walk = _Walk(files_max, bytes_max)
+    for name, content in besides.items():
+        walk.add(f"{PREFIX}/{name}", content)
     try:
         folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -90,12 +94,21 @@ class _Walk:
                 problem = name_problem(name)
                 if problem is not None:
                     raise ExecutionFailed("result", f"{problem}: {name[:200]!r}")
+                if name in self._sizes:
+                    raise ExecutionFailed("result", f"{name!r} is a name that is not the workload's to use")
                 if entry.is_file(follow_symlinks=False):
                     self._file(folder, entry.name, name)
                 elif entry.is_dir(follow_symlinks=False):
                     self._subfolder(folder, entry.name, name)
                 else:
                     raise _special(name)
+
+    def add(self, name: str, content: bytes) -> None:
+        """A small file that does not lie there."""
+        self._bytes += len(content)
+        self._sizes[name] = len(content)
+        self._contents[name] = content
+        self._lines.append(Line(Sha256(hashlib.sha256(content).hexdigest()), name))
 
     def end(self) -> HashedTree:
         """What was found, in the order of the manifest."""

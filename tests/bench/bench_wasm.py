@@ -22,6 +22,7 @@ import trio  # noqa: E402
 import wasmtime  # noqa: E402
 from contract.executors import serving  # noqa: E402
 from contract.wasm_modules import READ, Text, Wasm, command, wat  # noqa: E402
+from doubles.collecting import stays  # noqa: E402
 
 from node import limits  # noqa: E402
 from node.ambient import Threads, inline  # noqa: E402
@@ -244,7 +245,7 @@ async def _execution(executor: WasmExecutor, folder: Path, number: int, isolatio
         limits=RunLimits(wall_s=60, cpu_s=60, memory_bytes=MEMORY_BYTES, output_bytes=1 << 30, output_files=1000),
     )
     begun = time.perf_counter()
-    await executor.run(task, results)
+    await executor.run(task, results, stays)
     return (time.perf_counter() - begun) * 1000
 
 

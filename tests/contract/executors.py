@@ -11,10 +11,11 @@ from typing import Any, Protocol
 import pytest
 import trio
 import trio.testing
+from doubles.collecting import goes, stays
 from doubles.trees import files_in
 
 from node.errors import ExecutionFailed
-from node.executor.base import Executor, RunLimits, Task
+from node.executor.base import Executor, GiveBack, RunLimits, Task
 
 HANG_S = 100.0  # virtual or real; only a test that hangs gets there
 AGES_S = 50.0
@@ -87,7 +88,7 @@ class ExecutorContract:
             results = folder / "results"
             results.mkdir()
             try:
-                seen.append(await world.executor.run(replace(world.task(program, 1), limits=limits), results))
+                seen.append(await world.executor.run(replace(world.task(program, 1), limits=limits), results, stays))
             except ExecutionFailed as failure:
                 seen.append(failure)
 
@@ -124,7 +125,7 @@ class ExecutorContract:
 
         async def body(world: World) -> None:
             async def run() -> None:
-                ended.append(await world.executor.run(world.task(program, 1), results))
+                ended.append(await world.executor.run(world.task(program, 1), results, stays))
 
             results.mkdir()
             async with trio.open_nursery() as nursery:
@@ -177,7 +178,7 @@ class ExecutorContract:
             results = tmp_path / "results"
             results.mkdir()
             with trio.move_on_after(SHORT_S) as scope:
-                await world.executor.run(world.task(Program(sleeps_s=AGES_S), 1), results)
+                await world.executor.run(world.task(Program(sleeps_s=AGES_S), 1), results, stays)
             assert scope.cancelled_caught
             assert world.still_running() == 0
 
@@ -187,7 +188,7 @@ class ExecutorContract:
         async def body(world: World) -> None:
             with trio.CancelScope() as scope:
                 scope.cancel()
-                await world.executor.run(world.task(Program(sleeps_s=AGES_S), 1), tmp_path)
+                await world.executor.run(world.task(Program(sleeps_s=AGES_S), 1), tmp_path, stays)
             assert scope.cancelled_caught
             assert world.still_running() == 0
 
@@ -199,7 +200,7 @@ class ExecutorContract:
                 results = tmp_path / str(number)
                 results.mkdir()
                 program = Program(stdout=str(number).encode(), files={f"f{number}": b""}, exit_code=number)
-                assert await world.executor.run(world.task(program, number), results) == number
+                assert await world.executor.run(world.task(program, number), results, stays) == number
                 assert (results / "stdout").read_bytes() == str(number).encode()
                 assert [path.name for path in (results / "outputs").iterdir()] == [f"f{number}"]
 
@@ -207,6 +208,47 @@ class ExecutorContract:
                 async with trio.open_nursery() as nursery:
                     for number in range(first, first + 4):
                         nursery.start_soon(one, number)
+
+        self.play(tmp_path, body)
+
+    def test_results_that_are_not_to_stay_leave_nothing_and_the_next_run_is_like_the_first(
+        self, tmp_path: Path
+    ) -> None:
+        program = Program(stdout=b"out\n", files={"f": b"1"}, exit_code=4)
+        results, found = tmp_path / "results", list[dict[str, bytes]]()
+
+        async def looks(exit_code: int, give_back: GiveBack) -> None:
+            found.append(files_in(results) | {"code": str(exit_code).encode()})
+            await goes(exit_code, give_back)
+            assert not results.exists()
+
+        async def body(world: World) -> None:
+            for number in range(2):
+                assert await world.executor.run(world.task(program, number), results, looks) == 4
+            assert not results.exists()
+
+        self.play(tmp_path, body)
+        assert found == [{"stdout": b"out\n", "stderr": b"", "outputs/f": b"1", "code": b"4"}] * 2
+
+    def test_a_run_whose_results_cannot_be_collected_ends_so_and_the_next_one_runs(self, tmp_path: Path) -> None:
+        async def fails(_: int, __: GiveBack) -> None:
+            raise ExecutionFailed("result", "a link")
+
+        async def body(world: World) -> None:
+            with pytest.raises(ExecutionFailed, match="a link"):
+                await world.executor.run(world.task(Program(), 1), tmp_path / "first", fails)
+            assert await world.executor.run(world.task(Program(exit_code=1), 2), tmp_path / "second", stays) == 1
+
+        self.play(tmp_path, body)
+
+    def test_nothing_is_collected_of_a_run_that_fails(self, tmp_path: Path) -> None:
+        async def collects(exit_code: int, _: GiveBack) -> None:
+            pytest.fail(f"it ended with {exit_code}")
+
+        async def body(world: World) -> None:
+            task = replace(world.task(Program(sleeps_s=AGES_S), 1), limits=replace(ROOMY, wall_s=SHORT_S))
+            with pytest.raises(ExecutionFailed):
+                await world.executor.run(task, tmp_path / "results", collects)
 
         self.play(tmp_path, body)
 

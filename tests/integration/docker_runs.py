@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
+from doubles.collecting import stays
 from doubles.dockers import Docker, until
 
 from node.ambient import Threads
@@ -85,7 +86,7 @@ class Node:
         results = self.folder / f"results{task.execution}"
         results.mkdir(mode=0o700)
         try:
-            return Ended(results, exit_code=await self.executor.run(task, results))
+            return Ended(results, exit_code=await self.executor.run(task, results, stays))
         except (ExecutionFailed, DriverUnavailable) as failure:
             return Ended(results, failure=failure)
 

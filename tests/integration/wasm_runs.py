@@ -12,6 +12,7 @@ import trio
 import trio.testing
 from contract.executors import HANG_S, ROOMY, serving
 from contract.wasm_modules import Wasm
+from doubles.collecting import stays
 
 from node.ambient import Threads
 from node.errors import ExecutionFailed
@@ -97,7 +98,7 @@ class Engine:
             seed=run.seed,
         )
         try:
-            return Ended(await self.executor.run(task, results), None, results)
+            return Ended(await self.executor.run(task, results, stays), None, results)
         except ExecutionFailed as failure:
             return Ended(None, failure, results)
 

@@ -31,12 +31,12 @@ class Docker(ScriptedExecutor):
         self.given = []
         self._busy = set()
 
-    async def run(self, task, results):
+    async def run(self, task, results, collect):
         assert not self._busy & set(task.gpus)
         self._busy.update(task.gpus)
         self.given.append(task.gpus)
         try:
-            return await super().run(task, results)
+            return await super().run(task, results, collect)
         finally:
             self._busy.difference_update(task.gpus)
 

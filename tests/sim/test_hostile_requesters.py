@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import msgspec
 import pytest
 import trio
@@ -10,10 +13,14 @@ from doubles.requesters import HandmadeRequester
 from nacl.bindings import crypto_core_ed25519_add
 from sim.cluster import cluster, says, simulate, spec
 
+from node import limits
 from node import messages as m
-from node.executor.scripted import Play
+from node.errors import BlobRefused
+from node.executor.scripted import Play, ScriptedExecutor
 from node.identity import peer_id_of
 from node.model import Output
+from node.transport.whole import fetched_whole
+from node.wiring import Node
 
 HOSTILE = 7
 EXECUTION = "e" * 32
@@ -112,20 +119,67 @@ def test_an_unusable_scratch_folder_fails_the_execution_and_not_the_node():
         scratch.write_text("in the way")
         await hostile.given(spec("noop"), EXECUTION)
         answer = await hostile.hears(m.Failed, execution=EXECUTION)
-        assert answer.code == "full"
+        assert answer.code == "internal"
         scratch.unlink()
         scratch.mkdir()
 
     play(scenario)
 
 
-def test_a_full_disk_under_the_exit_code_fails_the_execution_and_not_the_node():
-    def fills_up(task):
-        return Play(files={"exitCode/x": b""})  # What stands where the exit code goes cannot be written over.
+def test_what_is_in_memory_alone_is_read_like_what_lies_on_disk():
+    """Only for the requester of the run, and files only once they have won."""
+    found = []
 
+    async def scenario(hostile, nodes):
+        await hostile.given(spec("noop"), EXECUTION)
+        await hostile.hears(m.Proposed, execution=EXECUTION)
+        assert not list((nodes.folder / "0/scratch").iterdir())
+        found.append(await read(hostile, m.LogsWanted(EXECUTION, 1, 0)))
+        with pytest.raises(BlobRefused):
+            await read(hostile, m.FileWanted(EXECUTION, 1, 0))
+        hostile.say(m.HandOver(EXECUTION))
+        names = (await hostile.hears(m.Results, execution=EXECUTION)).manifest.decode().split()[1::2]
+        assert names == ["results/exitCode", "results/stderr", "results/stdout"]
+        found.extend([await read(hostile, m.FileWanted(EXECUTION, 2, offset)) for offset in (0, 1, 3)])
+        for index, offset in ((3, 0), (2, 4)):
+            with pytest.raises(BlobRefused):
+                await read(hostile, m.FileWanted(EXECUTION, index, offset))
+
+    play(scenario, lambda _: Play(stdout=b"out"))
+    assert found == [m.encode(m.LogPiece(b"ut", b"")), b"out", b"ut", b""]
+
+
+async def read(hostile, request):
+    return await fetched_whole(hostile.transport, hostile.node, request, 1000)
+
+
+@pytest.mark.parametrize("name", ["exitCode", "exitCode/x"])
+def test_a_workload_that_writes_the_exit_code_itself_has_no_result(name):
     async def main():
         async with cluster(1) as nodes:
-            await nodes.start(fills_up)
+            await nodes.start(lambda _: Play(files={name: b""}))
+            record = await nodes.submit(spec("noop"))
+            assert record.executions[0].code == "result"
+
+    simulate(main)
+
+
+class _FillsUp(ScriptedExecutor):
+    """What stands where the exit code goes cannot be written over."""
+
+    async def run(self, task, results, collect):
+        def given_back(give_back, stays):
+            give_back(stays)
+            (results / "exitCode").mkdir()
+
+        return await super().run(task, results, lambda code, give_back: collect(code, partial(given_back, give_back)))
+
+
+def test_a_full_disk_under_the_exit_code_fails_the_execution_and_not_the_node():
+    async def main():
+        async with cluster(1) as nodes:
+            engine = _FillsUp(says(b"r" * (limits.INLINE_BYTES_MAX + 1)))
+            await nodes.start(says(b""), node=lambda parts: Node(replace(parts, executors=(engine,))))
             record = await nodes.submit(spec("noop"))
             assert record.executions[0].code == "full"
 

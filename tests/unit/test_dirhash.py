@@ -69,6 +69,22 @@ def test_small_results_come_with_their_contents_in_the_order_of_the_manifest(tmp
     assert tree.total_bytes == 6
 
 
+def test_a_small_file_besides_those_on_disk_is_part_of_the_result(tmp_path: Path) -> None:
+    plant(tmp_path, {"b": "22"})
+    tree = hash_tree(tmp_path, files_max=2, bytes_max=3, besides={"a": b"1"})
+    plant(tmp_path, {"a": "1"})
+    assert tree == hashed(tmp_path)
+    with pytest.raises(ExecutionFailed, match="not the workload's"):
+        hash_tree(tmp_path, files_max=9, bytes_max=9, besides={"a": b"1"})
+
+
+@pytest.mark.parametrize(("files_max", "bytes_max"), [(1, 9), (9, 2)])
+def test_what_is_besides_counts_as_well(tmp_path: Path, files_max: int, bytes_max: int) -> None:
+    plant(tmp_path, {"b": "22"})
+    with pytest.raises(ExecutionFailed, match="more than"):
+        hash_tree(tmp_path, files_max=files_max, bytes_max=bytes_max, besides={"a": b"1"})
+
+
 def test_contents_come_up_to_the_limit_and_not_beyond(tmp_path: Path) -> None:
     half = b"x" * (limits.INLINE_BYTES_MAX // 2)
     tree = hashed(plant(tmp_path, {"a": half, "b": half}))

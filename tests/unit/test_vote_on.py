@@ -41,7 +41,7 @@ def test_an_output_that_is_called_like_a_stream_counts():
 
 def test_a_node_proposes_what_counts_and_hands_over_everything(tmp_path):
     tree = hash_tree(planted(tmp_path / "r"), files_max=100, bytes_max=10**6)
-    result = kept("e" * 32, tree, "outputs", tmp_path / "list")
+    result = kept("e" * 32, tree, spec_of(vote_on="outputs"), tmp_path / "list")
     assert result.hash == manifest_of_files(OUTPUTS).h1()
     assert result.handed_over.manifest == tree.manifest.render()
     assert len(result.handed_over.files) == len(FILES)

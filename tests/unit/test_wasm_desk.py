@@ -39,6 +39,31 @@ def test_what_was_written_stays_in_a_folder_that_is_not_the_workers(desk: Desk, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
+def test_what_nobody_needs_is_gone_and_the_folder_is_lent_again(desk: Desk, tmp_path: Path) -> None:
+    own, results = desk.folder.stat().st_ino, tmp_path / "results"
+    for _ in range(2):
+        desk.lend(results)
+        assert results.stat().st_ino == own
+        (results / "outputs" / "deep").mkdir(parents=True)
+        (results / "outputs" / "deep" / "file").touch()
+        (results / "stdout").write_text("ok")
+        desk.empty(results, ["stdout", "stderr", "outputs"])
+        assert not results.exists()
+        assert not any(desk.folder.iterdir())
+
+
+def test_emptying_follows_no_link_and_takes_nothing_that_was_not_asked_for(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "file").touch()
+    results = tmp_path / "results"
+    desk.lend(results)
+    (results / "outputs").symlink_to(tmp_path / "others")
+    (results / "more").touch()
+    with pytest.raises(FileExistsError):
+        desk.empty(results, ["stdout", "outputs"])
+    assert (tmp_path / "others" / "file").exists()
+
+
 def test_what_nobody_asked_for_is_not_taken_for_a_result(desk: Desk, tmp_path: Path) -> None:
     results = results_of(tmp_path, "one")
     desk.lend(results)
@@ -49,10 +74,7 @@ def test_what_nobody_asked_for_is_not_taken_for_a_result(desk: Desk, tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
 
-def test_results_that_are_not_empty_or_not_there_are_an_error(desk: Desk, tmp_path: Path) -> None:
+def test_results_that_are_not_empty_are_an_error(desk: Desk, tmp_path: Path) -> None:
     (results_of(tmp_path, "one") / "file").touch()
     with pytest.raises(OSError, match="not empty"):
         desk.lend(tmp_path / "one")
-    desk.clear()
-    with pytest.raises(FileNotFoundError):
-        desk.lend(tmp_path / "two")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from node import limits
 from node.ambient import Offload
 from node.config import DockerConfig
 from node.errors import DriverUnavailable, ExecutionFailed, OperatorError, ResourceError
-from node.executor.base import Capabilities, Task
+from node.executor.base import Capabilities, Collect, Task, give_back
 from node.executor.docker import outputs, policy
 from node.executor.docker.container import HOSTS, Place, body, name_of
 from node.executor.docker.containers import Containers, Watch
@@ -153,7 +154,7 @@ class DockerExecutor:
             raise DriverUnavailable(f"{error}; {_OTHERWISE}") from error
         raise DriverUnavailable("this node is looking up too many images; try again later, or name it by its digest")
 
-    async def run(self, task: Task, results: Path) -> int:
+    async def run(self, task: Task, results: Path, collect: Collect) -> int:
         """See Executor.run. Fetching the image counts in the wall time, and an end of it by that says so."""
         began, engine = trio.current_time(), _docker(task.engine)
         deadline = began + task.limits.wall_s
@@ -173,6 +174,7 @@ class DockerExecutor:
                     await self._containers.end(watch)
             exit_code = await exit_code_of(watch)
         await self._offload(outputs.settle, task, results)
+        await collect(exit_code, partial(give_back, results))
         return exit_code
 
     def _identity(self, engine: DockerEngine) -> str:

@@ -39,6 +39,7 @@ def container_user(*, as_root: bool, is_rootless: bool) -> str:
 
 def prepare(task: Task, results: Path) -> None:
     """Empty streams and outputs that the container's user can write to. Blocking."""
+    results.mkdir(mode=0o700, exist_ok=True)
     for name in (STDOUT, STDERR):
         (results / name).touch(mode=0o600)
     for name, _ in task.outputs:

@@ -2,8 +2,9 @@
 
 Landlock's rules are of a folder itself and go with it wherever it is moved, and they cannot be changed for a process
 that has begun. So the folder that the worker may write to takes the place of a run's results for as long as the run
-lasts; then what is in it is moved into a fresh folder, and the two change places. What ran before, and the results of
-others, which lie beside it, are out of the worker's reach.
+lasts. Then it is emptied, when the results were small and are in memory; else what is in it is moved into a fresh
+folder, and the two change places. What ran before, and the results of others, which lie beside it, are out of the
+worker's reach.
 Does not live here: when (``executor``).
 """
 
@@ -36,7 +37,7 @@ class Desk:
         return os.open(self.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def lend(self, results: Path) -> None:
-        """Put it in the place of ``results``, an empty folder. Raises OSError."""
+        """Put it in the place of ``results``, an empty folder or none. Raises OSError."""
         self.folder.rename(results)
 
     def take_back(self, results: Path, names: Iterable[str]) -> None:
@@ -46,13 +47,28 @@ class Desk:
             with contextlib.suppress(FileNotFoundError):  # A run that failed need not have made all of them.
                 (results / name).rename(self.folder / name)
         _exchange(self.folder, results)
-        if any(self.folder.iterdir()):
-            raise FileExistsError(errno.ENOTEMPTY, "it left more than it was asked for")
+        _need_empty(self.folder)
+
+    def empty(self, results: Path, names: Iterable[str]) -> None:
+        """Leave nothing at ``results``, of which these are the entries. Raises OSError, also when it has others."""
+        for name in names:
+            entry = results / name
+            if entry.is_dir() and not entry.is_symlink():
+                remove(entry)
+            else:
+                entry.unlink(missing_ok=True)
+        _need_empty(results)
+        results.rename(self.folder)
 
     def clear(self) -> None:
         """Remove it, if it is not lent."""
         with contextlib.suppress(OSError):  # Then whoever sweeps the results at the next start tries again.
             remove(self.folder)
+
+
+def _need_empty(folder: Path) -> None:
+    if any(folder.iterdir()):
+        raise FileExistsError(errno.ENOTEMPTY, "it left more than it was asked for")
 
 
 def _exchange(one: Path, other: Path) -> None:

@@ -17,13 +17,14 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import trio
 
 from node.ambient import Offload
 from node.errors import DriverUnavailable
-from node.executor.base import Capabilities, RunLimits, Task
+from node.executor.base import Capabilities, Collect, GiveBack, RunLimits, Task, give_back
 from node.executor.wasm.desk import Desk
 from node.executor.wasm.modules import Modules
 from node.executor.wasm.pool import Key, Pool
@@ -41,6 +42,7 @@ RUNS_PER_WORKER = 1_000  # Then a fresh process: whatever leaks, leaks no furthe
 VIEW_MOUNTS_MAX = 50_000  # Of one run: half of what Linux gives a namespace, about a second. More are linked or copied.
 VIEWS_MOUNTS_MAX = 100_000  # Of all runs at once, each 2 KB of the kernel's memory. The same.
 
+_EXIT_CODE_MAX = 255
 _IDENTITY = identity(LEVEL)
 _CAPABILITIES = Capabilities(isolates_network=True, deterministic=True)
 
@@ -74,6 +76,19 @@ class _Worker:
     is_shared: bool  # with further runs of the same key
     mounts: int = 0  # in the view of its one run; 0: it has none
     runs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    task: Task
+    results: Path
+    collect: Collect
+    deadline: float  # of trio's clock
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What lies in its results when it is over."""
+        return (STDOUT, STDERR, *(name for name, _ in self.task.outputs))
 
 
 class WasmExecutor:
@@ -143,13 +158,13 @@ class WasmExecutor:
         await trio.lowlevel.checkpoint()
         return engine
 
-    async def run(self, task: Task, results: Path) -> int:
+    async def run(self, task: Task, results: Path, collect: Collect) -> int:
         """See Executor.run. Waiting for the module's compilation is part of the wall time."""
-        deadline = trio.current_time() + task.limits.wall_s
-        answer, status = await self._attempt(task, results, deadline)
+        run = _Run(task, results, collect, trio.current_time() + task.limits.wall_s)
+        answer, status = await self._attempt(run)
         if isinstance(answer, Unloadable):  # The cache may come from another CPU.
             await self._modules.forget(task, settings_of(task))
-            answer, status = await self._attempt(task, results, deadline)
+            answer, status = await self._attempt(run)
         return _exit_code(answer, status, task.limits)
 
     def _open(self) -> None:
@@ -172,17 +187,14 @@ class WasmExecutor:
             if scope.cancelled_caught:
                 self._processes.rest()
 
-    async def _attempt(self, task: Task, results: Path, deadline: float) -> tuple[Answer | None, int | None]:
+    async def _attempt(self, run: _Run) -> tuple[Answer | None, int | None]:
         """The worker's answer, or None and its exit status. Raises ExecutionFailed, DriverUnavailable."""
         worker = None
-        with trio.move_on_at(deadline):
-            worker = await self._worker(task, results)
+        with trio.move_on_at(run.deadline):
+            worker = await self._worker(run.task, run.results)
         if worker is None:
-            raise out_of_time(task.limits, compiling=True)
-        with trio.move_on_at(deadline):
-            answer = await self._ask(worker, task, results)
-            return answer, worker.child.status
-        raise out_of_time(task.limits, compiling=False)
+            raise out_of_time(run.task.limits, compiling=True)
+        return await self._served(worker, run), worker.child.status
 
     async def _worker(self, task: Task, results: Path) -> _Worker:
         """A warm one, or a new one."""
@@ -233,27 +245,43 @@ class WasmExecutor:
                 start.desk.clear()
         return child
 
-    async def _ask(self, worker: _Worker, task: Task, results: Path) -> Answer | None:
+    async def _served(self, worker: _Worker, run: _Run) -> Answer | None:
         """One run. However it ends, the worker is idle or no more when this returns."""
         worker.runs += 1
-        answer, is_over = None, True
+        is_over = True
         try:
-            await self._offload(_lent, worker.start.desk, results)
-            await worker.child.channel.send(frame(job_of(task, results)))
-            answer = await worker.child.channel.answer()
-            usable = _leaves_usable(answer) and not worker.child.over
-            if usable and worker.is_shared and worker.runs < RUNS_PER_WORKER:
-                await self._offload(_taken_back, worker.start.desk, results, task)
+            answer = await self._asked(worker, run)
+            if worker.is_shared and worker.runs < RUNS_PER_WORKER and _leaves_usable(answer) and not worker.child.over:
+                await self._taken(run, answer, partial(_taken_back, worker.start.desk, run))
                 is_over = False
         finally:
             if is_over:
-                await worker.child.end()
-                self._mounts -= worker.mounts
-                with trio.CancelScope(shield=True):
-                    await self._offload(_cleared, worker)
+                await self._end(worker)
             else:
                 self._keep(worker)
+        if is_over:
+            await self._taken(run, answer, partial(give_back, run.results))
         return answer
+
+    async def _asked(self, worker: _Worker, run: _Run) -> Answer | None:
+        with trio.move_on_at(run.deadline):
+            await self._offload(_lent, worker.start.desk, run.results)
+            await worker.child.channel.send(frame(job_of(run.task, run.results)))
+            return await worker.child.channel.answer()
+        raise out_of_time(run.task.limits, compiling=False)
+
+    async def _taken(self, run: _Run, answer: Answer | None, give_back: GiveBack) -> None:
+        """What a failed run left stays, for whoever still reads it."""
+        if isinstance(answer, Returned) and 0 <= answer.exit_code <= _EXIT_CODE_MAX:
+            await run.collect(answer.exit_code, give_back)
+        else:
+            await self._offload(give_back, True)
+
+    async def _end(self, worker: _Worker) -> None:
+        await worker.child.end()
+        self._mounts -= worker.mounts
+        with trio.CancelScope(shield=True):
+            await self._offload(_cleared, worker)
 
     def _keep(self, worker: _Worker) -> None:
         _dismiss(self._pool.give(worker.start.key, worker, trio.current_time()))
@@ -284,9 +312,9 @@ def _lent(desk: Desk, results: Path) -> None:
         desk.lend(results)
 
 
-def _taken_back(desk: Desk, results: Path, task: Task) -> None:
+def _taken_back(desk: Desk, run: _Run, stays: bool) -> None:
     with _of_this_machine("the results cannot be taken from where they were written"):
-        desk.take_back(results, [STDOUT, STDERR, *(name for name, _ in task.outputs)])
+        (desk.take_back if stays else desk.empty)(run.results, run.names)
 
 
 @contextlib.contextmanager
@@ -308,7 +336,7 @@ def _leaves_usable(answer: Answer | None) -> bool:
 
 def _exit_code(answer: Answer | None, status: int | None, allowed: RunLimits) -> int:
     match answer:
-        case Returned(exit_code) if 0 <= exit_code <= 255:
+        case Returned(exit_code) if 0 <= exit_code <= _EXIT_CODE_MAX:
             return exit_code
         case Failed():
             raise run_failed(answer)
