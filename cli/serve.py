@@ -170,6 +170,10 @@ class Place:
         Path | None, typer.Option(help="Key, journal, results and fetched data; by default quorate in $XDG_DATA_HOME.")
     ] = None
     log_format: Annotated[Literal["text", "json"], typer.Option(help="How each event is told.")] = "text"
+    log_level: Annotated[
+        Literal["debug", "info", "warning"],
+        typer.Option(help="Which events: debug has every bid and execution besides jobs."),
+    ] = "info"
 
 
 @flat
@@ -211,6 +215,7 @@ def config_of(
         selection=selection_of(selection),
         authorized_clients=network.authorized_clients,
         log_format=place.log_format,
+        log_level=place.log_level,
     )
 
 

@@ -89,3 +89,4 @@ class ServeConfig:
     docker: DockerConfig = DockerConfig()
     authorized_clients: Path | None = None
     log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning"] = "info"

@@ -17,14 +17,14 @@ from typing_extensions import override
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def configure(style: Literal["text", "json"]) -> None:
+def configure(style: Literal["text", "json"], level: Literal["debug", "info", "warning"]) -> None:
     """Send the ``quorate`` loggers to standard error; quieten libraries, which log normal events as errors."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if style == "json" else TextLines())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("quorate").setLevel(logging.INFO)
+    logging.getLogger("quorate").setLevel(level.upper())
 
 
 class JsonLines(logging.Formatter):

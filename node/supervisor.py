@@ -66,7 +66,7 @@ def serve(config: ServeConfig, *, wrap: Wrap | None = None) -> None:
 
     ``wrap`` puts something around each engine: test doubles begin here, no option of the command line leads to it.
     """
-    logs.configure(config.log_format)
+    logs.configure(config.log_format, config.log_level)
     problem: OperatorError | None = None
     try:
         _check(config)

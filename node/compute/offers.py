@@ -115,7 +115,7 @@ class Offers:
             self._decline(sender, offer, answer)
             return
         self._accounts.of(sender).bid_on(offer)
-        log.info("bid", extra={"job": offer.job, "requester": sender, "wait_s": round(answer.wait_s, 1)})
+        log.debug("bid", extra={"job": offer.job, "requester": sender, "wait_s": round(answer.wait_s, 1)})
         self._transport.send(sender, answer)
 
     def _decline(self, sender: PeerId, offer: Offer, refused: Refusal) -> None:

@@ -83,6 +83,9 @@ from node.verifier.draw import lots
 
 log = logging.getLogger("quorate.requester")
 
+# What goes well of one execution or bid; a node tells of it at --log-level debug, and of jobs always.
+_DETAILS = frozenset({"bid", "declined", "drawn", "queued", "started", "proposed"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keeping:
@@ -306,5 +309,8 @@ def _runs(live: LiveJob, peer: PeerId) -> bool:
 
 
 def _log_note(live: LiveJob, note: Note) -> None:
+    level = logging.DEBUG if note.kind in _DETAILS else logging.INFO
+    if not log.isEnabledFor(level):
+        return
     fields = {"job": live.job, "shard": note.shard, "peer": note.peer, "execution": note.execution, "text": note.text}
-    log.info("job_" + note.kind, extra={key: value for key, value in fields.items() if value not in (None, "")})
+    log.log(level, "job_" + note.kind, extra={key: value for key, value in fields.items() if value not in (None, "")})

@@ -8,7 +8,7 @@ import pytest
 from sim.cluster import cluster, says, simulate, spec
 
 LOGGER = "quorate.requester"
-OF_JOBS = ["job_submitted", "job_verdict", "job_kept", "job_ended"]
+OF_JOBS = ["job_verdict", "job_kept", "job_ended"]
 
 
 def told(caplog, level):
@@ -29,5 +29,5 @@ def test_an_operator_hears_of_jobs(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_an_operator_who_asks_hears_of_each_bid_and_run(caplog: pytest.LogCaptureFixture) -> None:
     heard = told(caplog, logging.DEBUG)
-    assert {"job_offered", "job_bid", "job_drawn", "job_started", "job_proposed"} <= set(heard)
+    assert {"job_bid", "job_drawn", "job_started", "job_proposed"} <= set(heard)
     assert [event for event in heard if event in OF_JOBS] == OF_JOBS

@@ -21,7 +21,7 @@ def test_flags_become_a_configuration(tmp_path: Path) -> None:
         [
             *("--data-dir", str(tmp_path), "--host", "127.0.0.1", "--swarm-port", "0", "--api-port", "0"),
             *("--peer", "/ip4/127.0.0.1/tcp/1/p2p/x", "--peer", "/ip4/127.0.0.1/tcp/2/p2p/y"),
-            *("--log-format", "json"),
+            *("--log-format", "json", "--log-level", "debug"),
             *("--authorized-clients", "clients", "--api-host", "0.0.0.0"),
             *("--limit-total-cpu", "4", "--limit-total-memory", "2Gi", "--limit-total-disk", "10GB"),
             *("--limit-job-cpu", "500m", "--limit-job-memory", "512Mi", "--limit-job-disk", "512MB"),
@@ -30,7 +30,7 @@ def test_flags_become_a_configuration(tmp_path: Path) -> None:
 
     assert (made.data_dir, made.host, made.swarm_port, made.api_port) == (tmp_path, "127.0.0.1", 0, 0)
     assert made.peers == ("/ip4/127.0.0.1/tcp/1/p2p/x", "/ip4/127.0.0.1/tcp/2/p2p/y")
-    assert made.log_format == "json"
+    assert (made.log_format, made.log_level) == ("json", "debug")
     assert (made.authorized_clients, made.api_host) == (Path("clients"), "0.0.0.0")
     capacity = made.capacity
     assert (capacity.total_cpu, capacity.total_memory_bytes, capacity.total_disk_bytes) == (4, 2**31, 10**10)
