@@ -9,6 +9,8 @@ Does not live here: what a winner sends and how that is checked (``node.requeste
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import trio
@@ -176,24 +178,24 @@ class Deliveries:
         assert isinstance(live.state, Filing)
         assert live.collected is not None
         try:
-            results, manifest = await self._hand_overs.finish(live.collected)
-            receipt = await self._receipt(live, live.state, manifest)
+            results, receipt = await self._hand_overs.finish(live.collected, self._receipt(live, live.state))
         except NoRoom as error:
             self._to.feed(live, CannotKeep(str(error)))
         else:
             self._to.feed(live, Filed(results), receipt)
 
-    async def _receipt(self, live: LiveJob, state: Filing, manifest: Manifest) -> bytes:
+    def _receipt(self, live: LiveJob, state: Filing) -> Callable[[Manifest], bytes]:
+        """What makes it once all files are known; the rest of it is known now."""
         settled = [live.shards[shard] for shard in sorted(live.shards)]
-        facts = Facts(
+        facts = partial(
+            Facts,
             record=record_of(live.base, state, 0.0),
             shards=tuple(map(shard_record, settled)),
             plan=live.plan,
             proposals=tuple(ballot for shard in settled for ballot in shard.ballots.values()),
-            manifest=manifest,
             finished_at=self._ambient.now(),
         )
-        return await self._ambient.offload(make, self._identity, facts)
+        return lambda manifest: make(self._identity, facts(manifest=manifest))
 
 
 def _end_fetches(live: LiveJob) -> None:

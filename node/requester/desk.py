@@ -100,7 +100,11 @@ class JobDesk:
 
     async def _exactly(self, client: ClientId, name: str) -> JobRecord:
         live = self._live(client, name)
-        record = live.shown if live is not None else await self._ambient.offload(self._journal.job, JobId(name))
+        return live.shown if live is not None else await self._ambient.offload(self._kept, client, name)
+
+    def _kept(self, client: ClientId, name: str) -> JobRecord:
+        """By its whole id. Blocking. Raises NotFound."""
+        record = self._journal.job(JobId(name))
         if record is None or record.client != client:
             raise NotFound(f"no job {name!r}")
         return record
@@ -109,11 +113,12 @@ class JobDesk:
         self, client: ClientId, name: str, *, after: int = -1, limit: int, states: Collection[ShardState] = ()
     ) -> tuple[ShardRecord, ...]:
         """See Jobs."""
-        record = await self.find(client, name)
-        live = self._live(client, record.job)
+        whole = name if len(name) == _ID_CHARS else (await self.find(client, name)).job
+        live = self._live(client, whole)
         if live is not None:
             return tuple(live_page(live.shown, live.shown_shards, after, limit, states))
-        return await self._ambient.offload(kept_page, self._journal, record, after, limit, states)
+        page = partial(kept_page, self._journal, after=after, limit=limit, states=states)
+        return await self._ambient.offload(lambda: page(self._kept(client, whole)))
 
     async def paths(self, client: ClientId, name: str, shards: Collection[int]) -> Mapping[int, Sequence[str]]:
         """See Jobs."""

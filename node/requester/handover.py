@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import BinaryIO
@@ -84,12 +84,12 @@ class HandOvers:
         with trio.CancelScope(shield=True):  # Deleting a folder is bounded by its limits.
             await self._ambient.offload(collected.intake.abandon)
 
-    async def finish(self, collected: Collected) -> tuple[ResultsRecord, Manifest]:
-        """Give everything that is kept its name. Raises NoRoom."""
-        manifest, won = await self._ambient.offload(_finished, collected)
+    async def finish(self, collected: Collected, receipt: Callable[[Manifest], bytes]) -> tuple[ResultsRecord, bytes]:
+        """Give everything that is kept its name, and make the receipt for it, in a thread. Raises NoRoom."""
+        manifest, won, made = await self._ambient.offload(_finished, collected, receipt)
         folder = None if collected.intake is None else self._vault.relative(collected.record)
         results = ResultsRecord(hash=won, files=len(manifest.lines), bytes=collected.bytes, folder=folder)
-        return results, manifest
+        return results, made
 
     async def fetch(self, incoming: Incoming, order: Fetch) -> ShardResults:
         """Everything from one winner.
@@ -246,8 +246,8 @@ def _sized_manifest(text: bytes, order: Fetch, record: JobRecord) -> tuple[Manif
     return manifest, sizes
 
 
-def _finished(collected: Collected) -> tuple[Manifest, DirHash]:
+def _finished(collected: Collected, receipt: Callable[[Manifest], bytes]) -> tuple[Manifest, DirHash, bytes]:
     if collected.intake is not None:
         collected.intake.finish()
     manifest = collected.manifest()
-    return manifest, manifest.h1()
+    return manifest, manifest.h1(), receipt(manifest)

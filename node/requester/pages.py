@@ -27,6 +27,8 @@ def kept_page(
     kept = journal.shards(job.job, after=after, limit=limit, states=states)
     if states and never_begun(0, job).state not in states:
         return kept
+    if len(kept) == job.shards:
+        return kept
     begun = journal.shards_begun(job.job)
     others = (never_begun(number, job) for number in range(max(0, after + 1), job.shards) if number not in begun)
     return tuple(islice(heapq.merge(kept, others, key=attrgetter("shard")), max(0, limit)))

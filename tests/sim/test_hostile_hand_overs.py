@@ -185,8 +185,8 @@ def test_a_job_whose_receipt_is_being_made_has_ended_for_who_would_cancel_it():
 
             def watched(parts):
                 async def offload(call, *args):
-                    if getattr(call, "__name__", "") == "make":
-                        nodes.nursery.start_soon(cancel, args[1].record.job)
+                    if getattr(call, "__name__", "") == "_finished":
+                        nodes.nursery.start_soon(cancel, args[0].record.job)
                         await trio.sleep(1)
                     return await parts.ambient.offload(call, *args)
 
