@@ -25,6 +25,7 @@ from node.spec import canonical, plan_sha256, sha256_of
 
 _ID_CHARS = 32
 _LATELY_S = 1.0
+_WAITED_FOR = 64  # jobs that have just ended, whose waiting client is shown them next
 _SEVERAL = 2  # enough to know that a prefix is not unique
 
 
@@ -39,6 +40,7 @@ class JobDesk:
         self._drafting = Drafting(pins, ambient.offload)
         self._lately: dict[tuple[ClientId, Sha256], int] = {}  # what has been checked, and its size
         self._lately_until = 0.0  # trio's clock
+        self._waited_for: dict[JobId, tuple[JobRecord, Mapping[int, ShardRecord]]] = {}
 
     async def submit(self, client: ClientId, spec: JobSpec) -> JobRecord:
         """See Jobs."""
@@ -113,10 +115,12 @@ class JobDesk:
         self, client: ClientId, name: str, *, after: int = -1, limit: int, states: Collection[ShardState] = ()
     ) -> tuple[ShardRecord, ...]:
         """See Jobs."""
-        whole = name if len(name) == _ID_CHARS else (await self.find(client, name)).job
+        whole = JobId(name) if len(name) == _ID_CHARS else (await self.find(client, name)).job
         live = self._live(client, whole)
-        if live is not None:
-            return tuple(live_page(live.shown, live.shown_shards, after, limit, states))
+        shown = self._waited_for.get(whole) if live is None else (live.shown, live.shown_shards)
+        if shown is not None and shown[0].client == client:
+            record, begun = shown
+            return tuple(live_page(record, begun, after, limit, states))
         page = partial(kept_page, self._journal, after=after, limit=limit, states=states)
         return await self._ambient.offload(lambda: page(self._kept(client, whole)))
 
@@ -155,7 +159,15 @@ class JobDesk:
             return record
         with trio.move_on_after(seconds):
             await live.ended()
+            self._remember(live)
         return live.shown
+
+    def _remember(self, live: LiveJob) -> None:
+        """Its shards do not change any more, and reading them back would cost as much as all else at its end."""
+        if live.base.shards <= limits.SHARDS_SHOWN:
+            self._waited_for[live.job] = live.shown, live.shown_shards
+        if len(self._waited_for) > _WAITED_FOR:
+            del self._waited_for[next(iter(self._waited_for))]
 
     @asynccontextmanager
     async def events(self, client: ClientId, name: str, after: int) -> AsyncIterator[AsyncIterator[JobEvent]]:
