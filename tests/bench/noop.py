@@ -33,6 +33,7 @@ class Load:
 
     url: str
     runs: int = 5  # of each job; with one there is nothing to verify
+    isolation: str = "shared"  # "process": each run in one of its own
     seconds: list[float] = field(default_factory=list)
     jobs: list[str] = field(default_factory=list)
     lost: int = 0
@@ -48,7 +49,7 @@ class Load:
             module = http.post("/v1/modules", content=bytes(wasmtime.wat2wasm(WAT)), headers=self._headers).json()
         self._spec = {
             "name": "noop",
-            "engine": {"type": "wasm", "module": module["sha256"]},
+            "engine": {"type": "wasm", "module": module["sha256"], "isolation": self.isolation},
             "verifier": "deterministic" if self.runs > 1 else "noop",
             "deal": {"concurrency": self.runs, "confidence": max(1, self.runs - 1), "min_bids": self.runs},
         }

@@ -70,9 +70,13 @@ def test_noop_job_on_one_node(tmp_path):
         load.run(100, 1)
         row("no-op, one node, no verifier: p50", load.p50_ms, 20, "ms")
         row("  from acceptance to proposal, warm: p50", load.executions_p50_ms, 5, "ms")
+        cold = Load(started.nodes[0].api_url, runs=1, isolation="process")
+        cold.prepare()
+        cold.run(50, 1)
+        row("  the same, each in a fresh process: p50", cold.executions_p50_ms, 25, "ms")
         took = load.run(400, 8)
         row("  jobs per second, eight submitters", 400 / took, 50, "/s", at_most=False)
-    assert load.lost == 0
+    assert load.lost == cold.lost == 0
 
 
 def test_idle_node(tmp_path):
