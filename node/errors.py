@@ -21,7 +21,8 @@
     - BlobRefused           the peer says it will not serve this
   - ResourceError         this machine's; another machine, or a later moment, may do better
     - DriverUnavailable     an engine or a storage backend is missing or down
-    - StorageError          the data is there and cannot be used
+    - StorageError          the data cannot be used, or not be had
+      - Absent                it is not here, and nobody who was asked has it
       - Unconfirmed           the data is here and does not give its CID
     - NoRoom                a limit of this node is reached
   - OperatorError         the configuration's; stops ``serve`` before it starts
@@ -131,7 +132,11 @@ class DriverUnavailable(ResourceError):
 
 
 class StorageError(ResourceError):
-    """The data cannot be used as it lies there."""
+    """The data cannot be used as it lies there, or cannot be had."""
+
+
+class Absent(StorageError):
+    """The data is not here, and nobody who was asked has it: nothing is wrong with this machine."""
 
 
 class Unconfirmed(StorageError):

@@ -53,6 +53,7 @@ ANSWERS: dict[type[errors.NodeError], Answer] = {
     errors.ResourceError: Answer(503, "unavailable", "This node cannot do it now"),
     errors.DriverUnavailable: Answer(503, "driver_unavailable", "A backend of this node is missing or down"),
     errors.StorageError: Answer(503, "storage", "Data of this node cannot be used"),
+    errors.Absent: Answer(503, "storage", "Data cannot be had by this node"),
     errors.Unconfirmed: Answer(503, "storage", "Data of this node is not what its name says"),
     errors.NoRoom: Answer(507, "no_room", "A limit of this node is reached"),
     errors.OperatorError: Answer(500, "operator", "The node is not set up for this"),

@@ -19,7 +19,7 @@ from node.compute.queue import Queue, again
 from node.errors import DriverUnavailable, InvalidSpec, NoRoom, ResourceError
 from node.executor.base import Executor
 from node.messages import Offer
-from node.model import CidInput, DeclineCode, InlineInput, Input, JobSpec, PeerId, about, cut, engine_name, shown
+from node.model import DeclineCode, InlineInput, Input, JobSpec, PeerId, about, cut, engine_name
 from node.publisher.base import Publishers
 from node.spec import completed, room_s
 from node.storage.sources import Sources
@@ -119,8 +119,6 @@ async def _looked_up(spec: JobSpec, runs_with: str, able: Abilities) -> Terms | 
     fetches_data = False
     try:
         for ref in spec.inputs:
-            if not await able.storage.has(ref):
-                return Refusal("data", _not_here(ref))
             size = await able.storage.to_fetch(ref)
             if size:
                 to_fetch[_identity(ref)] = size
@@ -132,11 +130,6 @@ async def _looked_up(spec: JobSpec, runs_with: str, able: Abilities) -> Terms | 
     except OSError as error:  # This machine's trouble, wherever a driver met it: no file left to open, a broken disk.
         return Refusal("internal", f"this node could not look for its data: {error.strerror}")
     return Terms(runs_with, to_fetch, fetches_data)
-
-
-def _not_here(ref: Input) -> str:
-    asked = ": there is no copy of it here, and IPFS was asked for it" if isinstance(ref, CidInput) else ""
-    return f"does not hold {shown(ref)}{asked}"
 
 
 def _identity(ref: Input) -> bytes:

@@ -51,8 +51,8 @@ class Resolves(Protocol):
 class Storage(Protocol[Ref]):
     """A source of inputs. Read-only: nothing that it hands out may be written to by a job.
 
-    Every call raises StorageError for data that is here, or said to be somewhere, and cannot be used; the text says
-    why and is shown to the job's owner. Nothing waits for ever: each driver has its own deadline for each step.
+    Every call raises StorageError for data that cannot be had, or is here and cannot be used; the text says why and
+    is shown to the job's owner. Nothing waits for ever: each driver has its own deadline for each step.
     Cancelling any call leaves nothing behind that could be taken for whole.
     """
 
@@ -60,14 +60,16 @@ class Storage(Protocol[Ref]):
     def name(self) -> str:
         """Shown in ``describe``, in receipts and in reasons: ``filecoin_unsealed``."""
 
-    async def has(self, ref: Ref) -> bool:
-        """Whether this node can have the data: it is here, or can be fetched. Raises StorageError."""
-
     async def size(self, ref: Ref) -> int:
         """Bytes of all its files; never less than what ``prepared`` shows. Raises StorageError."""
 
     async def to_fetch(self, ref: Ref) -> int:
-        """Bytes that ``prepared`` would add to this disk now; 0 when it copies nothing. Raises StorageError."""
+        """All that a bid needs to know, by one look: bytes that ``prepared`` would add to this disk now, 0 for what is
+        held here already.
+
+        Raises Absent (this node cannot have it), StorageError (it cannot be used), NoRoom (it could not be kept). What
+        a driver finds out by fetching alone, ``prepared`` says.
+        """
 
     async def list(self, ref: Ref) -> tuple[Entry, ...]:
         """The tree, the input itself included, sorted by path. Links are not followed. Raises StorageError."""

@@ -9,15 +9,19 @@ Does not live here: the two drivers.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
+from typing import TypeVar
 
-from node.errors import StorageError, Unconfirmed
+from node.errors import Absent, StorageError, Unconfirmed
 from node.model import CidInput, PeerId
 from node.storage.base import Entry, Prepared, Storage
 from node.storage.ipfs.paths import path_in
 
 log = logging.getLogger("quorate.storage")
+
+_T = TypeVar("_T")
 
 
 class Combo:
@@ -29,14 +33,6 @@ class Combo:
         self._unsealed = unsealed
         self._ipfs = ipfs
 
-    async def has(self, ref: CidInput) -> bool:
-        """See Storage."""
-        why = await self._why_not_unsealed(ref)
-        if why is None:
-            return True
-        with _in_view_of(why, ref):
-            return await self._ipfs.has(ref)
-
     async def size(self, ref: CidInput) -> int:
         """See Storage."""
         async with self._chosen(ref) as storage:
@@ -44,8 +40,11 @@ class Combo:
 
     async def to_fetch(self, ref: CidInput) -> int:
         """See Storage."""
-        async with self._chosen(ref) as storage:
-            return await storage.to_fetch(ref)
+        size, why = await self._of_copy(ref, lambda copies: copies.to_fetch(ref))
+        if size is None:
+            with _in_view_of(why, ref):
+                size = await self._ipfs.to_fetch(ref)
+        return size
 
     async def list(self, ref: CidInput) -> tuple[Entry, ...]:
         """See Storage."""
@@ -56,33 +55,41 @@ class Combo:
     async def prepared(self, ref: CidInput, origin: PeerId) -> AsyncIterator[Prepared]:
         """See Storage."""
         async with AsyncExitStack() as held:
-            async with self._chosen(ref) as storage:
-                found = await held.enter_async_context(storage.prepared(ref, origin))
+            found, why = await self._of_copy(ref, lambda copies: held.enter_async_context(copies.prepared(ref, origin)))
+            if found is None:
+                with _in_view_of(why, ref):
+                    found = await held.enter_async_context(self._ipfs.prepared(ref, origin))
             yield found
 
     @asynccontextmanager
     async def _chosen(self, ref: CidInput) -> AsyncIterator[Storage[CidInput]]:
-        why = await self._why_not_unsealed(ref)
-        if why is None:
-            assert self._unsealed is not None
-            yield self._unsealed
+        """As an execution would choose."""
+        copies, why = await self._of_copy(ref, partial(_looked_at, ref))
+        if copies is not None:
+            yield copies
         else:
             with _in_view_of(why, ref):
                 yield self._ipfs
 
-    async def _why_not_unsealed(self, ref: CidInput) -> str | None:
-        """None: it is. Raises Unconfirmed."""
+    async def _of_copy(self, ref: CidInput, ask: Callable[[Storage[CidInput]], Awaitable[_T]]) -> tuple[_T | None, str]:
+        """What unsealed copies answer; or None, and why none counts. Raises Unconfirmed."""
         if self._unsealed is None:
-            return ""
+            return None, ""
         try:
-            if await self._unsealed.has(ref):
-                return None
+            return await ask(self._unsealed), ""
         except Unconfirmed:
             raise
+        except Absent as error:
+            return None, str(error)
         except StorageError as error:
             log.warning("unsealed_copy_unusable", extra={"cid": ref.cid, "reason": str(error)})
-            return str(error)
-        return f"no unsealed copy of {ref.cid} is here"
+            return None, str(error)
+
+
+async def _looked_at(ref: CidInput, storage: Storage[CidInput]) -> Storage[CidInput]:
+    """It, if it has the data."""
+    await storage.to_fetch(ref)
+    return storage
 
 
 @contextmanager
@@ -92,4 +99,4 @@ def _in_view_of(why: str, ref: CidInput) -> Iterator[None]:
         path_in(ref)
         yield
     except StorageError as error:
-        raise StorageError(f"{why}, and IPFS: {error}" if why else str(error)) from error
+        raise type(error)(f"{why}, and IPFS: {error}" if why else str(error)) from error

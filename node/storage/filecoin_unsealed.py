@@ -25,7 +25,7 @@ import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from node.ambient import Offload
-from node.errors import BadTemplate, StorageError, Unconfirmed
+from node.errors import Absent, BadTemplate, StorageError, Unconfirmed
 from node.model import CidInput, PeerId
 from node.storage import tree
 from node.storage.base import Entry, Prepared
@@ -102,16 +102,16 @@ class FilecoinUnsealed:
             raise StorageError(f"{cid!r} leads out of the folder of copies")
         return Path(path)
 
-    async def has(self, ref: CidInput) -> bool:
-        """See Storage. Where bytes are checked this takes as long as reading them, once. Raises Unconfirmed."""
-        return await self._copy(ref) is not None
-
     async def size(self, ref: CidInput) -> int:
         """See Storage."""
         return await self._read(ref, tree.size)
 
     async def to_fetch(self, ref: CidInput) -> int:
-        """See Storage: nothing is fetched."""
+        """See Storage: nothing is fetched. Where bytes are checked this takes as long as reading them, once.
+
+        Raises Unconfirmed.
+        """
+        await self._copy(ref)
         return 0
 
     async def list(self, ref: CidInput) -> tuple[Entry, ...]:
@@ -121,30 +121,28 @@ class FilecoinUnsealed:
     @asynccontextmanager
     async def prepared(self, ref: CidInput, origin: PeerId) -> AsyncIterator[Prepared]:
         """See Storage: the path itself, or where it leads if it is a link."""
-        copy = await self._copy(ref)
-        if copy is None:
-            raise StorageError(f"the unsealed copy of {ref.cid} is no longer here")
-        yield Prepared(copy, self.name, self._offload)
+        yield Prepared(await self._copy(ref), self.name, self._offload)
 
-    async def _copy(self, ref: CidInput) -> Path | None:
+    async def _copy(self, ref: CidInput) -> Path:
         """Where it lies, checked if that is asked for."""
         copy = await self._unchecked(ref)
-        if copy is None:
-            return None
         if ref.verify or self._check.always:
             await self._confirm(copy, ref)
         return copy.named
 
-    async def _unchecked(self, ref: CidInput) -> _Copy | None:
-        """None where what is named is not in it, too; under what is no path nothing lies."""
+    async def _unchecked(self, ref: CidInput) -> _Copy:
+        """Absent where what is named is not in it, too; under what is no path nothing lies."""
+        absent = Absent(f"no unsealed copy of {ref.cid} is here")
         try:
             name, below = split_path(ref.cid)
             path = self.path_of(name)
-        except (StorageError, ValueError):
-            return None
+        except (StorageError, ValueError) as error:
+            raise absent from error
         with _said_of(ref):
             whole = await self._offload(_found, path, below, self._never)
-        return None if whole is None else _Copy(name, whole, below)
+        if whole is None:
+            raise absent
+        return _Copy(name, whole, below)
 
     async def _confirm(self, copy: _Copy, ref: CidInput) -> None:
         try:
@@ -159,8 +157,6 @@ class FilecoinUnsealed:
 
     async def _read(self, ref: CidInput, look: Callable[[Path], _T]) -> _T:
         copy = await self._unchecked(ref)
-        if copy is None:
-            raise StorageError(f"no unsealed copy of {ref.cid} is here")
         with _said_of(ref):
             return await self._offload(look, copy.named)
 

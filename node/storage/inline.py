@@ -39,17 +39,12 @@ class InlineFiles:
         self._cache = cache
         self._offload = offload
 
-    async def has(self, ref: InlineInput) -> bool:
-        """See Storage: always, because whoever offers the job has them."""
-        _need_sound(ref)
-        return True
-
     async def size(self, ref: InlineInput) -> int:
         """See Storage."""
         return _size(ref)
 
     async def to_fetch(self, ref: InlineInput) -> int:
-        """See Storage."""
+        """See Storage: never absent, because whoever offers the job has them."""
         return await self._cache.to_fetch(_key(ref), _size(ref))
 
     async def list(self, ref: InlineInput) -> tuple[Entry, ...]:

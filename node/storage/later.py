@@ -32,10 +32,6 @@ class Later:
         storage = await self._made()
         return await storage.resolved(ref) if isinstance(storage, Resolves) else ref
 
-    async def has(self, ref: Any) -> bool:
-        """See Storage."""
-        return await (await self._made()).has(ref)
-
     async def size(self, ref: Any) -> int:
         """See Storage."""
         return await (await self._made()).size(ref)

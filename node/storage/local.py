@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from node.ambient import Offload
-from node.errors import OperatorError, StorageError
+from node.errors import Absent, OperatorError, StorageError
 from node.model import LocalInput, PeerId
 from node.storage import tree
 from node.storage.base import Entry, Prepared
@@ -44,17 +44,13 @@ class LocalFiles:
         self._roots = tuple(_root(folder, self._never) for folder in folders)
         self._offload = offload
 
-    async def has(self, ref: LocalInput) -> bool:
-        """See Storage."""
-        return await self._offload(self._found, ref) is not None
-
     async def size(self, ref: LocalInput) -> int:
         """See Storage."""
         return await self._offload(self._look, ref, tree.size)
 
     async def to_fetch(self, ref: LocalInput) -> int:
         """See Storage: nothing is fetched."""
-        self._place(ref)
+        await self._offload(self._look, ref, Path)
         return 0
 
     async def list(self, ref: LocalInput) -> tuple[Entry, ...]:
@@ -69,7 +65,7 @@ class LocalFiles:
     def _look(self, ref: LocalInput, look: Callable[[Path], _T]) -> _T:
         path = self._found(ref)
         if path is None:
-            raise StorageError(f"{ref.source} is not on this node")
+            raise Absent(f"{ref.source} is not on this node")
         try:
             return look(path)
         except StorageError as error:

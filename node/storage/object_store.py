@@ -19,7 +19,7 @@ import trio
 
 from node import limits
 from node.ambient import Offload
-from node.errors import StorageError
+from node.errors import Absent, StorageError
 from node.model import ObjectInput, PeerId
 from node.storage.base import Entry, Prepared
 from node.storage.cache import InputCache
@@ -116,10 +116,6 @@ class ObjectInputs:
         self._cache = cache
         self._offload = offload
 
-    async def has(self, ref: ObjectInput) -> bool:
-        """See Storage."""
-        return await self._store.listing(ref.url) is not None
-
     async def size(self, ref: ObjectInput) -> int:
         """See Storage."""
         return (await self._found(ref)).size
@@ -143,7 +139,7 @@ class ObjectInputs:
     async def _found(self, ref: ObjectInput) -> Listing:
         listing = await self._store.listing(ref.url)
         if listing is None:
-            raise StorageError(f"nothing lies at {ref.url}")
+            raise Absent(f"nothing lies at {ref.url}")
         return listing
 
     async def _fetch(self, listing: Listing, path: Path) -> None:

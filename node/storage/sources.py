@@ -52,10 +52,6 @@ class Sources:
         if self._room is not None and size:
             await self._room(size)
 
-    async def has(self, ref: Input) -> bool:
-        """See Storage."""
-        return await self._driver(ref).has(ref)
-
     async def size(self, ref: Input) -> int:
         """See Storage."""
         return await self._driver(ref).size(ref)

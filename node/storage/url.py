@@ -33,7 +33,7 @@ _WRITE_BYTES = 1 * limits.MiB
 class WebFiles:
     """Storage over http and https. No call but ``resolved`` and ``prepared`` asks anybody anything.
 
-    So ``has`` is True for every file that its requester has seen: what bids cost must not be somebody else's.
+    So no file that its requester has seen counts as absent: what bids cost must not be somebody else's.
     """
 
     name = "url"
@@ -58,11 +58,6 @@ class WebFiles:
             raise StorageError(f"{ref.url} is empty")
         check_same(ref, seen)
         return msgspec.structs.replace(ref, size=seen.size, etag=seen.etag, sha256=seen.sha256 or ref.sha256)
-
-    async def has(self, ref: UrlInput) -> bool:
-        """See Storage."""
-        _pinned(ref)
-        return True
 
     async def size(self, ref: UrlInput) -> int:
         """See Storage."""

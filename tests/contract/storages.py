@@ -18,7 +18,7 @@ from doubles.peers import peer
 from doubles.unprivileged import unprivileged
 
 from node.ambient import Threads
-from node.errors import StorageError
+from node.errors import Absent, StorageError
 from node.storage.base import Entry, Storage
 from node.storage.cache import InputCache
 
@@ -67,7 +67,7 @@ class Can:
 
     trees: frozenset[str]  # of TREES, that can be put into the store
     fetches: bool  # ``prepared`` copies, into a cache
-    knows_what_is_nowhere: bool  # ``has`` is False for it; else it is found out by ``prepared``
+    knows_what_is_nowhere: bool  # to ``to_fetch`` it is Absent; else it is found out by ``prepared``
     has_exact_sizes: bool = True  # else those of folders are a little more than the bytes of their files
     is_asked_first: bool = False  # what is malformed is merely not there: who is asked next says what is wrong with it
 
@@ -148,7 +148,6 @@ class StorageContract:
                 tree = TREES[name]
                 ref = await source.put(f"tree{number}", tree)
                 size = sum(map(len, filter(None, tree.values())))
-                assert await driver.has(ref), name
                 known = await driver.size(ref)
                 assert known == size or (known > size and not self.can.has_exact_sizes), name
                 assert await driver.to_fetch(ref) == (known if self.can.fetches else 0), name
@@ -170,7 +169,7 @@ class StorageContract:
                 before = {path: path.lstat() for path in every(prepared.path)}
                 if self.can.fetches:
                     assert {found.st_mode & 0o222 for path, found in before.items() if path.is_file()} <= {0}
-                await source.driver.has(ref)
+                await source.driver.to_fetch(ref)
                 await source.driver.list(ref)
                 async with source.driver.prepared(ref, ORIGIN) as again:
                     assert {path: path.lstat() for path in every(again.path)} == before
@@ -181,7 +180,10 @@ class StorageContract:
         async def check(source, cache):
             for ref in source.nowhere():
                 if self.can.knows_what_is_nowhere:
-                    assert not await source.driver.has(ref), ref
+                    with pytest.raises(Absent, match=r"\w+ \w+"):
+                        pytest.fail(f"{ref} has {await source.driver.to_fetch(ref)} bytes")
+                else:
+                    assert await source.driver.to_fetch(ref) == await source.driver.size(ref)
                 with pytest.raises(StorageError, match=r"\w+ \w+"):
                     await prepare(source.driver, ref)
                 assert left_in(cache) == []
@@ -193,16 +195,10 @@ class StorageContract:
             driver = source.driver
             assert source.malformed()
             for ref in source.malformed():
-                calls = [driver.size, driver.list]
-                if self.can.is_asked_first:
-                    assert not await driver.has(ref)
-                else:
-                    calls += [driver.has, driver.to_fetch]
-                for call in calls:
-                    with pytest.raises(StorageError):
-                        pytest.fail(f"{call.__name__} of {ref} gave {await call(ref)}")
-                with pytest.raises(StorageError):
-                    await prepare(driver, ref)
+                for call in (driver.size, driver.list, driver.to_fetch, partial(prepare, driver)):
+                    with pytest.raises(StorageError) as caught:
+                        pytest.fail(f"{call} of {ref} gave {await call(ref)}")
+                    assert isinstance(caught.value, Absent) == self.can.is_asked_first, ref
 
         self.run(tmp_path, check)
 
@@ -249,7 +245,7 @@ def _forbidden(contract: type[StorageContract], tmp_path: Path) -> None:
     async def check(source, cache):
         driver = source.driver
         file, tree = await source.put("file", {"": b"x"}), await source.put("tree", {"a": b"a", "b/c": b"c"})
-        calls = [driver.size, driver.list, partial(prepare, driver)]
+        calls = [driver.size, driver.list, driver.to_fetch, partial(prepare, driver)]
         await _refuse(source.folder / "file", calls[2:], file)
         await _refuse(source.folder / "tree" / "b", calls[:2], tree)
         await _refuse(source.folder / "tree", calls, tree)

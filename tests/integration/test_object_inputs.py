@@ -101,7 +101,7 @@ def test_only_what_the_operator_lists_is_read(bucket, tmp_path):
         driver = inputs(tmp_path, f"{bucket}/data")
         assert await read(driver, ref(f"{bucket}/data")) == {"x": b"x"}
         for other in (bucket, f"{bucket}/database", f"{bucket}/dat", "s3://another", bucket.replace("s3", "az")):
-            for call in (driver.has, driver.size, driver.to_fetch, driver.list):
+            for call in (driver.to_fetch, driver.size, driver.list):
                 assert "--object-store" in await reason(call, ref(other))
             assert "--object-store" in await reason(read, driver, ref(other))
 
@@ -161,7 +161,7 @@ def test_a_cancelled_upload_leaves_no_part_of_an_object(bucket, tmp_path, monkey
         with trio.move_on_after(0.01) as scope:
             await ObjectStore([bucket]).put_tree(tmp_path / "results", f"{bucket}/p")
         assert scope.cancelled_caught
-        assert not await inputs(tmp_path, bucket).has(ref(f"{bucket}/p"))
+        assert "nothing lies at" in await reason(inputs(tmp_path, bucket).to_fetch, ref(f"{bucket}/p"))
 
     guarded(main)
 
@@ -172,7 +172,7 @@ def test_wrong_credentials_are_a_reason_without_them(bucket, tmp_path, monkeypat
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", S3_SECRET + "x")
         driver = inputs(tmp_path, bucket)
         for url in (bucket, f"{bucket}/p", f"{bucket}/p/b"):
-            said = await reason(driver.has, ref(url))
+            said = await reason(driver.to_fetch, ref(url))
             assert "check the credentials in the environment of the node" in said
             assert said.startswith(bucket)
         (tmp_path / "results").mkdir()
@@ -183,14 +183,14 @@ def test_wrong_credentials_are_a_reason_without_them(bucket, tmp_path, monkeypat
 
 
 def test_a_bucket_that_is_not_there_is_said(bucket, tmp_path):
-    said = guarded(reason, inputs(tmp_path, "s3://nobodys").has, ref("s3://nobodys"))
+    said = guarded(reason, inputs(tmp_path, "s3://nobodys").to_fetch, ref("s3://nobodys"))
     assert said.startswith("s3://nobodys: not there: check the name of the bucket")
 
 
 def test_a_store_that_is_not_there_is_said(bucket, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setattr(objects, "_RETRIES", {"max_retries": 0})
-    said = guarded(reason, inputs(tmp_path, bucket).has, ref(bucket))
+    said = guarded(reason, inputs(tmp_path, bucket).to_fetch, ref(bucket))
     assert "cannot be reached" in said
 
 

@@ -34,10 +34,6 @@ class Web:
         await trio.lowlevel.checkpoint()
         return msgspec.structs.replace(ref, size=self._seen.size, sha256=self._seen.sha256)
 
-    async def has(self, ref):
-        await trio.lowlevel.checkpoint()
-        return True
-
     async def to_fetch(self, ref):
         await trio.lowlevel.checkpoint()
         return ref.size

@@ -26,10 +26,6 @@ class Elsewhere:
     def __init__(self, folder):
         self._folder = folder
 
-    async def has(self, ref):
-        await trio.lowlevel.checkpoint()
-        return True
-
     async def to_fetch(self, ref):
         await trio.lowlevel.checkpoint()
         return 60

@@ -31,10 +31,6 @@ class Shelf:
         self._folder = folder
         self._sizes = list(sizes)
 
-    async def has(self, ref):
-        await trio.lowlevel.checkpoint()
-        return True
-
     async def to_fetch(self, ref):
         await trio.lowlevel.checkpoint()
         return self._sizes.pop(0)

@@ -20,7 +20,7 @@ from node.compute.capacity import Ledger, Need
 from node.compute.policy import Policy, policy_of
 from node.compute.queue import Booking, Queue
 from node.config import SelectionConfig
-from node.errors import DriverUnavailable, NoRoom, StorageError, Unconfirmed
+from node.errors import Absent, DriverUnavailable, NoRoom, StorageError, Unconfirmed
 from node.messages import Offer
 from node.model import CidInput, Deal, InlineFile, InlineInput, IpfsPublisher, JobSpec, Output, Resources, WasmEngine
 from node.publisher.base import Publishers
@@ -54,14 +54,16 @@ class Shelf:
 
     def __init__(self, **sizes):
         self._sizes = sizes
-
-    async def has(self, ref):
-        if self._sizes.get(ref.cid, 0) < 0:
-            raise StorageError("it is broken")
-        return ref.cid in self._sizes
+        self.asked = []
 
     async def to_fetch(self, ref):
-        return self._sizes[ref.cid]
+        self.asked.append(ref.cid)
+        size = self._sizes.get(ref.cid)
+        if size is None:
+            raise Absent(f"{ref.cid} was found nowhere")
+        if size < 0:
+            raise StorageError("it is broken")
+        return size
 
 
 class Engine:
@@ -176,10 +178,14 @@ def test_a_node_without_storage_declines_jobs_with_data_alone():
 
 def test_every_input_must_be_here():
     assert data("a", "b", storage=Shelf(a=0, b=0)) is None
-    assert data("a", "b", storage=Shelf(a=0)) == (
-        "data",
-        "does not hold b: there is no copy of it here, and IPFS was asked for it",
-    )
+    assert data("a", "b", storage=Shelf(a=0)) == ("data", "b was found nowhere")
+
+
+def test_every_input_is_looked_at_once():
+    """A look may be a listing of a bucket, or a walk of a copy."""
+    shelf = Shelf(a=0, b=5)
+    assert data("a", "b", storage=shelf) is None
+    assert shelf.asked == ["a", "b"]
 
 
 def test_data_that_cannot_be_used_is_declined_with_the_reason():
@@ -187,15 +193,12 @@ def test_data_that_cannot_be_used_is_declined_with_the_reason():
 
 
 class Trouble:
-    """A storage that has everything, and no good answer to how much of it is missing."""
+    """A storage without a good answer."""
 
     name = "trouble"
 
     def __init__(self, error):
         self._error = error
-
-    async def has(self, ref):
-        return True
 
     async def to_fetch(self, ref):
         raise self._error
@@ -263,9 +266,6 @@ def test_who_is_on_no_list_is_told_that_and_nothing_else():
 
 def test_inline_files_that_have_to_be_fetched_are_no_data():
     class Both(Shelf):
-        async def has(self, ref):
-            return True
-
         async def to_fetch(self, ref):
             return 5 if isinstance(ref, InlineInput) or ref.cid == "far" else 0
 

@@ -50,6 +50,7 @@ def test_codes_are_stable():
         "ResourceError": (503, "unavailable"),
         "DriverUnavailable": (503, "driver_unavailable"),
         "StorageError": (503, "storage"),
+        "Absent": (503, "storage"),
         "Unconfirmed": (503, "storage"),
         "NoRoom": (507, "no_room"),
         "OperatorError": (500, "operator"),

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import trio
 from doubles.peers import peer
 
 from node.ambient import inline
-from node.errors import NoRoom, StorageError, Unconfirmed
+from node.errors import Absent, NoRoom, StorageError, Unconfirmed
 from node.model import CidInput, PeerId
 from node.storage.base import Entry, Prepared
 from node.storage.combo import Combo
@@ -33,9 +34,6 @@ class Ipfs:
         self._trouble = trouble
         self.asked: list[str] = []
 
-    async def has(self, ref: CidInput) -> bool:
-        return self._ask(ref)
-
     async def size(self, ref: CidInput) -> int:
         return self._must(ref, 7)
 
@@ -50,15 +48,12 @@ class Ipfs:
         yield self._must(ref, Prepared(FAR, self.name))
 
     def _must(self, ref, answer):
-        if not self._ask(ref):
-            raise StorageError("nobody has it")
-        return answer
-
-    def _ask(self, ref: CidInput) -> bool:
         self.asked.append(ref.cid)
         if self._trouble is not None:
             raise self._trouble
-        return ref.cid in self._cids
+        if ref.cid not in self._cids:
+            raise Absent("nobody has it")
+        return answer
 
 
 def ref(cid: str) -> CidInput:
@@ -79,7 +74,6 @@ async def prepared(storage: Combo, cid: str) -> tuple[Path, str]:
 
 def test_without_a_template_everything_is_asked_of_ipfs() -> None:
     storage = Combo(None, Ipfs(CID))
-    assert trio.run(storage.has, ref(CID))
     assert trio.run(storage.to_fetch, ref(CID)) == 7
     assert trio.run(prepared, storage, CID) == (FAR, "ipfs")
 
@@ -87,12 +81,11 @@ def test_without_a_template_everything_is_asked_of_ipfs() -> None:
 def test_a_name_that_is_no_cid_works_unsealed_and_ipfs_never_hears_of_it(tmp_path: Path) -> None:
     ipfs = Ipfs("apples", "pears")
     storage = Combo(copies(tmp_path, "apples"), ipfs)
-    assert trio.run(storage.has, ref("apples"))
     assert trio.run(storage.size, ref("apples")) == 11
     assert trio.run(storage.to_fetch, ref("apples")) == 0
     assert [entry.path for entry in trio.run(storage.list, ref("apples"))] == ["", "file.txt"]
     assert trio.run(prepared, storage, "apples") == (tmp_path / "apples", "filecoin_unsealed")
-    for question in (storage.has, storage.size, storage.to_fetch, storage.list):
+    for question in (storage.to_fetch, storage.size, storage.list):
         with pytest.raises(StorageError, match=r"no unsealed copy of pears is here, and IPFS: .*no CID"):
             trio.run(question, ref("pears"))
     assert ipfs.asked == []
@@ -101,14 +94,14 @@ def test_a_name_that_is_no_cid_works_unsealed_and_ipfs_never_hears_of_it(tmp_pat
 def test_what_is_unsealed_is_not_asked_of_ipfs_even_if_it_has_it_too(tmp_path: Path) -> None:
     ipfs = Ipfs(CID)
     storage = Combo(copies(tmp_path, CID), ipfs)
-    assert trio.run(storage.has, ref(CID))
+    assert trio.run(storage.to_fetch, ref(CID)) == 0
     assert trio.run(prepared, storage, CID) == (tmp_path / CID, "filecoin_unsealed")
     assert ipfs.asked == []
 
 
 def test_what_is_not_unsealed_comes_from_ipfs(tmp_path: Path) -> None:
     storage = Combo(copies(tmp_path, "apples"), Ipfs(CID))
-    assert trio.run(storage.has, ref(CID))
+    assert trio.run(storage.to_fetch, ref(CID)) == 7
     assert trio.run(storage.size, ref(CID)) == 7
     assert trio.run(storage.list, ref(CID)) == (Entry("", 7, is_folder=False),)
     assert trio.run(prepared, storage, CID) == (FAR, "ipfs")
@@ -116,9 +109,9 @@ def test_what_is_not_unsealed_comes_from_ipfs(tmp_path: Path) -> None:
 
 def test_where_neither_has_it_both_are_named(tmp_path: Path) -> None:
     storage = Combo(copies(tmp_path), Ipfs())
-    assert not trio.run(storage.has, ref(CID))
-    with pytest.raises(StorageError, match=f"no unsealed copy of {CID} is here, and IPFS: nobody has it"):
-        trio.run(prepared, storage, CID)
+    for question in (partial(storage.to_fetch, ref(CID)), partial(prepared, storage, CID)):
+        with pytest.raises(Absent, match=f"no unsealed copy of {CID} is here, and IPFS: nobody has it"):
+            trio.run(question)
 
 
 def test_a_node_without_copies_does_not_speak_of_them() -> None:
@@ -146,10 +139,23 @@ class Wrong(Ipfs):
 def test_a_copy_that_does_not_give_its_cid_is_not_hidden_by_one_that_does() -> None:
     ipfs = Ipfs(CID)
     storage = Combo(Wrong(trouble=Unconfirmed("it is here but its bytes do not give that CID")), ipfs)
-    for question in (storage.has, storage.to_fetch):
+    for question in (storage.to_fetch, storage.size, storage.list):
         with pytest.raises(Unconfirmed):
             trio.run(question, ref(CID))
+    with pytest.raises(Unconfirmed):
+        trio.run(prepared, storage, CID)
     assert ipfs.asked == []
+
+
+def test_a_bid_and_a_run_each_ask_once(tmp_path: Path) -> None:
+    """A look at a copy that is to be checked walks all of it."""
+    for has_copy in (True, False):
+        unsealed, ipfs = Ipfs(*[CID] * has_copy), Ipfs(CID)
+        storage = Combo(unsealed, ipfs)
+        trio.run(storage.to_fetch, ref(CID))
+        trio.run(prepared, storage, CID)
+        assert unsealed.asked == [CID] * 2
+        assert ipfs.asked == ([] if has_copy else [CID] * 2)
 
 
 def test_no_room_stays_no_room() -> None:

@@ -9,7 +9,7 @@ import trio
 from doubles.peers import peer
 
 from node.ambient import inline
-from node.errors import BadTemplate, StorageError
+from node.errors import Absent, BadTemplate, StorageError
 from node.model import CidInput
 from node.storage.filecoin_unsealed import FilecoinUnsealed
 
@@ -72,8 +72,8 @@ def test_it_has_what_lies_there_and_hands_out_the_very_path(tmp_path):
     storage = FilecoinUnsealed(f"{tmp_path}/{{{{ cid }}}}", inline)
 
     async def main():
-        assert await storage.has(ref(CID))
-        assert not await storage.has(ref("nowhere"))
+        with pytest.raises(Absent):
+            await storage.to_fetch(ref("nowhere"))
         assert await storage.size(ref(CID)) == 5
         assert await storage.to_fetch(ref(CID)) == 0
         async with storage.prepared(ref(CID), ORIGIN) as found:
@@ -89,7 +89,7 @@ def test_a_copy_that_went_away_is_a_clear_error(tmp_path):
         async with storage.prepared(ref(CID), ORIGIN):
             pytest.fail("prepared what is not there")
 
-    with pytest.raises(StorageError, match="no longer"):
+    with pytest.raises(Absent, match=f"no unsealed copy of {CID} is here"):
         trio.run(main)
 
 
@@ -97,4 +97,4 @@ def test_a_pipe_in_place_of_the_copy_is_not_data(tmp_path):
     os.mkfifo(tmp_path / CID)
     storage = FilecoinUnsealed(f"{tmp_path}/{{{{ cid }}}}", inline)
     with pytest.raises(StorageError, match="neither"):
-        trio.run(storage.has, ref(CID))
+        trio.run(storage.to_fetch, ref(CID))

@@ -15,7 +15,7 @@ from doubles.peers import peer
 
 from node import limits
 from node.ambient import inline
-from node.errors import NoRoom, StorageError
+from node.errors import Absent, NoRoom, StorageError
 from node.model import CidInput
 from node.storage.ipfs import dagpb, unixfs
 from node.storage.ipfs.cid import RAW, Cid
@@ -88,7 +88,7 @@ def test_a_path_below_a_cid_is_what_it_leads_to(folder: Path, tmp_path: Path) ->
         assert await shown(storage, f"{root}/a") == {"b": None, "b/c.txt": b"hello"}
         assert await shown(storage, f"{root}/a/b/c.txt") == {"": b"hello"}
         assert await storage.size(ref(f"/ipfs/{root}/a/b/c.txt")) == 5
-        assert await storage.has(ref(f"{root}/a"))
+        assert await storage.to_fetch(ref(f"{root}/a")) == 0
 
     trio.run(main)
 
@@ -115,7 +115,7 @@ def test_what_is_no_cid_is_a_reason_and_nobody_is_asked(tmp_path: Path, cid: str
     source = Source()
     source.is_silent = True
     with pytest.raises(StorageError, match=reason):
-        trio.run(driver(tmp_path, source).has, ref(cid))
+        trio.run(driver(tmp_path, source).to_fetch, ref(cid))
 
 
 def test_a_root_is_looked_up_once_for_a_bid_and_a_run(folder: Path, tmp_path: Path) -> None:
@@ -128,12 +128,19 @@ def test_a_root_is_looked_up_once_for_a_bid_and_a_run(folder: Path, tmp_path: Pa
         assert size == await storage.size(ref(root))
         assert source.got == [root]
         await shown(storage, root)
-        assert await storage.to_fetch(ref(root)) == 0
         source.is_away = True
-        assert await storage.has(ref(root))
+        assert await storage.to_fetch(ref(root)) == 0
         assert (await shown(storage, root))["a/b/c.txt"] == b"hello"
 
     trio.run(main)
+
+
+def test_what_nobody_has_is_known_to_be_absent_before_anybody_is_asked_for_it(tmp_path: Path) -> None:
+    source = Source()
+    nowhere = Cid.of(b"nowhere", RAW)
+    with pytest.raises(Absent, match=f"{nowhere} was found nowhere"):
+        trio.run(driver(tmp_path, source).to_fetch, ref(nowhere))
+    assert source.sessions == 0
 
 
 def test_both_versions_of_a_cid_are_kept_once(folder: Path, tmp_path: Path) -> None:
@@ -157,7 +164,7 @@ def test_a_cid_that_holds_its_data_is_had_without_anybody(tmp_path: Path) -> Non
 
     async def main() -> None:
         storage = driver(tmp_path, source)
-        assert await storage.has(ref(cid))
+        assert await storage.to_fetch(ref(cid)) == 5
         assert await shown(storage, cid) == {"": b"hello"}
 
     trio.run(main)

@@ -10,7 +10,7 @@ import trio
 from doubles.peers import peer
 
 from node.ambient import inline
-from node.errors import OperatorError, StorageError
+from node.errors import Absent, OperatorError, StorageError
 from node.model import LocalInput
 from node.storage.local import LocalFiles
 
@@ -55,7 +55,8 @@ def test_a_listed_folder_may_be_a_link_that_is_read_once(tmp_path, listed):
     link.unlink()
     link.symlink_to(tmp_path / "secret")
     assert prepared(driver, link / "a") == listed / "a"
-    assert trio.run(driver.has, ref(link / "f")) is False
+    with pytest.raises(Absent):
+        trio.run(driver.to_fetch, ref(link / "f"))
 
 
 @pytest.mark.parametrize("target", ["/etc", "../secret", "../secret/f", "/proc/self/root", ".", "/nowhere"])
@@ -63,7 +64,7 @@ def test_a_listed_folder_may_be_a_link_that_is_read_once(tmp_path, listed):
 def test_no_link_on_the_way_is_followed_not_even_one_that_stays_inside(tmp_path, listed, target, below):
     (listed / "link").symlink_to(target)
     driver = files(tmp_path)
-    for call in (driver.has, driver.size, driver.list):
+    for call in (driver.to_fetch, driver.size, driver.list):
         with pytest.raises(StorageError, match="leads through a link, and links are not followed"):
             trio.run(call, ref(listed / "link" / below))
     with pytest.raises(StorageError, match="leads through a link"):
@@ -85,7 +86,7 @@ def test_links_in_a_folder_are_not_counted(tmp_path, listed):
 def test_what_no_operator_listed_is_not_shown(tmp_path, listed, source):
     source = source.format(tmp_path)
     driver = files(tmp_path)
-    for call in (driver.has, driver.size, driver.to_fetch, driver.list):
+    for call in (driver.to_fetch, driver.size, driver.list):
         with pytest.raises(StorageError, match="below no folder that the operator of this node lists"):
             trio.run(call, ref(source))
     with pytest.raises(StorageError, match="--local-input"):
@@ -104,7 +105,7 @@ def test_what_is_neither_file_nor_folder_is_refused_without_being_opened(tmp_pat
     except PermissionError:
         pytest.skip("only root makes devices")
     driver = files(tmp_path)
-    for call in (driver.has, driver.size, driver.list):
+    for call in (driver.to_fetch, driver.size, driver.list):
         with pytest.raises(StorageError, match="neither a folder nor a regular file"):
             trio.run(call, ref(listed / "odd"))
 
@@ -112,7 +113,8 @@ def test_what_is_neither_file_nor_folder_is_refused_without_being_opened(tmp_pat
 def test_what_is_not_there_is_not_there(tmp_path, listed):
     driver = files(tmp_path)
     for path in ("nowhere", "a/nowhere", "a/b/f/below", "n" * 300):
-        assert trio.run(driver.has, ref(listed / path)) is False
+        with pytest.raises(Absent):
+            trio.run(driver.to_fetch, ref(listed / path))
         with pytest.raises(StorageError, match="is not on this node"):
             prepared(driver, listed / path)
 
@@ -120,7 +122,8 @@ def test_what_is_not_there_is_not_there(tmp_path, listed):
 def test_a_listed_folder_that_went_away_is_no_error_of_the_node(tmp_path, listed):
     driver = files(tmp_path)
     listed.rename(tmp_path / "moved")
-    assert trio.run(driver.has, ref(listed / "a")) is False
+    with pytest.raises(Absent):
+        trio.run(driver.to_fetch, ref(listed / "a"))
 
 
 def test_the_nodes_own_folder_is_not_shown_nor_one_that_holds_it(tmp_path, listed):

@@ -38,7 +38,6 @@ def test_nothing_is_made_until_it_is_asked_and_then_it_is_the_driver(tmp_path: P
     async def main() -> None:
         storage = Later("unsealed", workshop, inline)
         assert (storage.name, workshop.made) == ("unsealed", 0)
-        assert await storage.has(APPLES)
         assert await storage.size(APPLES) == 5
         assert await storage.to_fetch(APPLES) == 0
         assert len(await storage.list(APPLES)) == 2
@@ -56,7 +55,7 @@ def test_all_who_ask_at_once_ask_the_same_driver(tmp_path: Path) -> None:
         storage = Later("unsealed", workshop, Threads())
         async with trio.open_nursery() as nursery:
             for _ in range(10):
-                nursery.start_soon(storage.has, APPLES)
+                nursery.start_soon(storage.to_fetch, APPLES)
 
     trio.run(main)
     assert workshop.made == 1
@@ -73,8 +72,8 @@ def test_what_cannot_be_made_now_is_tried_again(tmp_path: Path) -> None:
     async def main() -> None:
         storage = Later("unsealed", make, inline)
         with pytest.raises(StorageError, match="today"):
-            await storage.has(APPLES)
-        assert await storage.has(APPLES)
+            await storage.to_fetch(APPLES)
+        assert await storage.to_fetch(APPLES) == 0
 
     trio.run(main)
 

@@ -30,9 +30,6 @@ class Nothing:
 
     name = "ipfs"
 
-    async def has(self, ref):
-        return False
-
     async def to_fetch(self, ref):
         raise StorageError("nobody has it")
 
@@ -67,7 +64,7 @@ def test_every_name_has_an_answer(copies: Path, name: str, template: str, verify
 
     async def main() -> None:
         for storage in (unsealed, Combo(unsealed, Nothing())):
-            for question in (storage.has, storage.to_fetch, storage.size, storage.list, where(storage)):
+            for question in (storage.to_fetch, storage.size, storage.list, where(storage)):
                 try:
                     said.append(await question(ref))
                 except StorageError as error:

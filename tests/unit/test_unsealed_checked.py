@@ -9,7 +9,7 @@ import trio
 from doubles.peers import peer
 
 from node.ambient import inline
-from node.errors import StorageError, Unconfirmed
+from node.errors import Absent, StorageError, Unconfirmed
 from node.model import CidInput
 from node.storage.confirmed import Confirmed
 from node.storage.filecoin_unsealed import Check, FilecoinUnsealed
@@ -57,15 +57,15 @@ async def prepared(storage: FilecoinUnsealed, ref: CidInput) -> Path:
 def test_without_being_asked_nothing_is_checked(copies: Copies) -> None:
     storage = copies.storage(always=False)
     for cid in (copies.true, copies.false, "apples"):
-        assert trio.run(storage.has, plain(cid))
+        assert trio.run(storage.to_fetch, plain(cid)) == 0
         assert trio.run(prepared, storage, plain(cid)) == copies.folder / cid
 
 
 def test_a_job_may_ask_for_it_and_an_operator_for_all_jobs(copies: Copies) -> None:
     for storage, ask in ((copies.storage(always=False), verified), (copies.storage(always=True), plain)):
-        assert trio.run(storage.has, ask(copies.true))
+        assert trio.run(storage.to_fetch, ask(copies.true)) == 0
         assert trio.run(prepared, storage, ask(copies.true)) == copies.folder / copies.true
-        for question in (storage.has, lambda ref, storage=storage: prepared(storage, ref)):
+        for question in (storage.to_fetch, lambda ref, storage=storage: prepared(storage, ref)):
             with pytest.raises(Unconfirmed, match=f"{copies.false} is here but its bytes do not give that CID"):
                 trio.run(question, ask(copies.false))
             with pytest.raises(Unconfirmed, match=r"cannot be checked: .*no CID"):
@@ -73,12 +73,13 @@ def test_a_job_may_ask_for_it_and_an_operator_for_all_jobs(copies: Copies) -> No
 
 
 def test_what_is_not_here_is_not_here_and_not_unconfirmed(copies: Copies) -> None:
-    assert not trio.run(copies.storage(always=True).has, verified("pears"))
+    with pytest.raises(Absent):
+        trio.run(copies.storage(always=True).to_fetch, verified("pears"))
 
 
 def test_a_copy_that_changed_after_the_bid_is_refused_at_the_run(copies: Copies) -> None:
     storage = copies.storage(always=True)
-    assert trio.run(storage.has, plain(copies.true))
+    assert trio.run(storage.to_fetch, plain(copies.true)) == 0
     (copies.folder / copies.true / "a").write_bytes(b"rotten")
     with pytest.raises(Unconfirmed):
         trio.run(prepared, storage, plain(copies.true))
@@ -87,7 +88,7 @@ def test_a_copy_that_changed_after_the_bid_is_refused_at_the_run(copies: Copies)
 def test_what_a_check_cannot_read_is_named_without_its_place(copies: Copies) -> None:
     (copies.folder / copies.true / "link").symlink_to("/etc")
     with pytest.raises(Unconfirmed, match=f"could not be checked: {copies.true}/link is a symbolic link") as caught:
-        trio.run(copies.storage(always=True).has, plain(copies.true))
+        trio.run(copies.storage(always=True).to_fetch, plain(copies.true))
     assert str(copies.folder) not in str(caught.value)
 
 

@@ -11,7 +11,7 @@ import trio
 from doubles.peers import peer
 
 from node.ambient import inline
-from node.errors import BadTemplate, StorageError
+from node.errors import Absent, BadTemplate, StorageError
 from node.model import CidInput
 from node.storage.base import Entry
 from node.storage.filecoin_unsealed import FilecoinUnsealed
@@ -48,7 +48,7 @@ async def where(storage: FilecoinUnsealed) -> Path:
 
 def refused(storage: FilecoinUnsealed, says: str) -> None:
     """Every question gets the same answer."""
-    questions: tuple[Callable[..., Awaitable[object]], ...] = (storage.has, storage.size, storage.list)
+    questions: tuple[Callable[..., Awaitable[object]], ...] = (storage.to_fetch, storage.size, storage.list)
     for question in questions:
         with pytest.raises(StorageError, match=f"the unsealed copy of apples .*{says}"):
             trio.run(question, APPLES)
@@ -59,7 +59,7 @@ def refused(storage: FilecoinUnsealed, says: str) -> None:
 def test_a_copy_that_is_a_link_is_used_where_it_leads(copies: Copies) -> None:
     copies.apples.symlink_to("../sealing/piece-7")
     storage = copies.storage
-    assert trio.run(storage.has, APPLES)
+    assert trio.run(storage.to_fetch, APPLES) == 0
     assert trio.run(storage.size, APPLES) == 5
     assert trio.run(storage.list, APPLES) == (Entry("", 0, is_folder=True), Entry("a", 5, is_folder=False))
     assert trio.run(where, storage) == copies.piece
@@ -74,7 +74,7 @@ def test_a_copy_may_be_a_single_file_behind_a_link(copies: Copies) -> None:
 def test_folders_on_the_way_to_a_copy_may_be_links_of_the_operator(copies: Copies, tmp_path: Path) -> None:
     copies.apples.mkdir()
     (tmp_path / "way").symlink_to("copies")
-    assert trio.run(FilecoinUnsealed(f"{tmp_path}/way/{{{{ cid }}}}", inline).has, APPLES)
+    assert trio.run(FilecoinUnsealed(f"{tmp_path}/way/{{{{ cid }}}}", inline).to_fetch, APPLES) == 0
 
 
 def test_a_link_to_a_link_is_refused(copies: Copies) -> None:
@@ -119,14 +119,14 @@ def test_a_link_to_the_nodes_own_data_or_around_it_is_refused(copies: Copies, pl
 def test_a_name_that_happens_to_be_the_nodes_own_data_folder_is_refused(copies: Copies, tmp_path: Path) -> None:
     storage = FilecoinUnsealed(f"{tmp_path}/{{{{ cid }}}}", inline, tmp_path / "node")
     with pytest.raises(StorageError, match="no data"):
-        trio.run(storage.has, CidInput(cid="node", path="/inputs"))
+        trio.run(storage.to_fetch, CidInput(cid="node", path="/inputs"))
 
 
 def test_a_folder_of_copies_that_is_a_link_hides_nothing(copies: Copies, tmp_path: Path) -> None:
     (tmp_path / "way").symlink_to(".")
     storage = FilecoinUnsealed(f"{tmp_path}/way/{{{{ cid }}}}", inline, tmp_path / "node")
     with pytest.raises(StorageError, match="no data"):
-        trio.run(storage.has, CidInput(cid="node", path="/inputs"))
+        trio.run(storage.to_fetch, CidInput(cid="node", path="/inputs"))
 
 
 def test_copies_inside_the_nodes_own_data_folder_are_refused_at_the_start(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_link_that_somebody_else_put_among_the_copies_is_refused(copies: Copie
     os.lchown(copies.apples, STRANGER, STRANGER)
     refused(copies.storage, "does not own")
     os.chown(copies.folder, STRANGER, STRANGER)
-    assert trio.run(copies.storage.has, APPLES)
+    assert trio.run(copies.storage.to_fetch, APPLES) == 0
 
 
 @pytest.mark.parametrize("text", ["apples/sub/b", "/ipfs/apples/sub/b", "ipfs://apples/sub/b", "apples/sub/b/"])
@@ -151,7 +151,6 @@ def test_a_path_below_a_cid_is_a_part_of_its_copy(copies: Copies, text: str) -> 
     ref = CidInput(cid=text, path="/inputs")
 
     async def main() -> None:
-        assert await copies.storage.has(ref)
         assert await copies.storage.size(ref) == 6
         assert await copies.storage.list(ref) == (Entry("", 6, is_folder=False),)
         assert await copies.storage.to_fetch(ref) == 0
@@ -163,7 +162,8 @@ def test_a_path_below_a_cid_is_a_part_of_its_copy(copies: Copies, text: str) -> 
 
 def test_a_part_that_is_not_there_is_not_had_though_the_copy_is(copies: Copies) -> None:
     copies.apples.mkdir()
-    assert not trio.run(copies.storage.has, CidInput(cid="apples/sub", path="/inputs"))
+    with pytest.raises(Absent):
+        trio.run(copies.storage.to_fetch, CidInput(cid="apples/sub", path="/inputs"))
 
 
 def test_the_way_to_a_part_follows_no_link(copies: Copies) -> None:
@@ -171,7 +171,7 @@ def test_the_way_to_a_part_follows_no_link(copies: Copies) -> None:
     (copies.apples / "etc").symlink_to("/etc")
     for text in ("apples/etc", "apples/etc/passwd"):
         with pytest.raises(StorageError, match="leads through a link"):
-            trio.run(copies.storage.has, CidInput(cid=text, path="/inputs"))
+            trio.run(copies.storage.to_fetch, CidInput(cid=text, path="/inputs"))
 
 
 @pytest.mark.parametrize(
@@ -181,15 +181,17 @@ def test_a_path_that_climbs_has_nothing(copies: Copies, text: str) -> None:
     (copies.apples / "etc").mkdir(parents=True)
     (copies.folder.parent / "etc").mkdir()
     (copies.folder.parent / "x").touch()
-    assert not trio.run(copies.storage.has, CidInput(cid=text, path="/inputs"))
+    with pytest.raises(Absent):
+        trio.run(copies.storage.to_fetch, CidInput(cid=text, path="/inputs"))
 
 
 def test_a_name_too_long_for_any_file_is_not_here(copies: Copies) -> None:
-    assert not trio.run(copies.storage.has, CidInput(cid="ü" * 200, path="/inputs"))
+    with pytest.raises(Absent):
+        trio.run(copies.storage.to_fetch, CidInput(cid="ü" * 200, path="/inputs"))
 
 
 def test_reasons_do_not_tell_where_copies_lie(copies: Copies) -> None:
     os.mkfifo(copies.apples)
     with pytest.raises(StorageError) as caught:
-        trio.run(copies.storage.has, APPLES)
+        trio.run(copies.storage.to_fetch, APPLES)
     assert str(copies.folder) not in str(caught.value)

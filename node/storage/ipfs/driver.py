@@ -17,7 +17,7 @@ import trio
 
 from node import limits
 from node.ambient import Offload
-from node.errors import StorageError
+from node.errors import Absent, StorageError
 from node.model import CidInput, PeerId
 from node.storage.base import Entry, Prepared
 from node.storage.cache import InputCache
@@ -48,20 +48,15 @@ class Ipfs:
         self._offload = offload
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
-    async def has(self, ref: CidInput) -> bool:
-        """See Storage: its root is here or can be got; nobody knows of the rest before it comes."""
-        root, _ = path_in(ref)
-        known = self._known.get(ref.cid)
-        if root.inlined is not None or (known is not None and self._cache.has(_key(known.cid))):
-            return True
-        return await self._blocks.has(root)
-
     async def size(self, ref: CidInput) -> int:
         """See Storage."""
         return (await self._looked_up(ref)).size
 
     async def to_fetch(self, ref: CidInput) -> int:
-        """See Storage."""
+        """See Storage: its root is here or can be got; nobody knows of the rest before it comes."""
+        root, _ = path_in(ref)
+        if not self._is_kept(ref) and root.inlined is None and not await self._blocks.has(root):
+            raise Absent(f"{root} was found nowhere")
         known = await self._looked_up(ref)
         return await self._cache.to_fetch(_key(known.cid), known.size)
 
@@ -78,6 +73,10 @@ class Ipfs:
         known = await self._looked_up(ref)
         async with self._cache.held(_key(known.cid), known.size, partial(self._fetch, ref, known)) as path:
             yield Prepared(path, self.name)
+
+    def _is_kept(self, ref: CidInput) -> bool:
+        known = self._known.get(ref.cid)
+        return known is not None and self._cache.has(_key(known.cid))
 
     async def _fetch(self, ref: CidInput, known: _Known, path: Path) -> None:
         with _deadline(ref, limits.IPFS_SETUP_S + known.size / limits.IPFS_BYTES_PER_S_MIN) as scope:
