@@ -73,11 +73,16 @@ def parse(body: bytes) -> JobSpec:
         raise InvalidSpec(path, problem) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidSpec("$", f"expected JSON ({error})") from error
-    if (size := len(canonical(spec))) > limits.SPEC_BYTES_MAX:
-        raise InvalidSpec(
-            "$", f"expected at most {limits.SPEC_BYTES_MAX} bytes besides the contents of inline files, got {size}"
-        )
+    check_size(canonical(spec))
     return spec
+
+
+def check_size(text: bytes) -> None:
+    """That a spec whose JSON this is may be offered. Raises InvalidSpec."""
+    if len(text) > limits.SPEC_BYTES_MAX:
+        raise InvalidSpec(
+            "$", f"expected at most {limits.SPEC_BYTES_MAX} bytes besides the contents of inline files, got {len(text)}"
+        )
 
 
 def completed(spec: JobSpec) -> JobSpec:

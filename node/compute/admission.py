@@ -21,7 +21,7 @@ from node.executor.base import Executor
 from node.messages import Offer
 from node.model import DeclineCode, InlineInput, Input, JobSpec, PeerId, about, cut, engine_name
 from node.publisher.base import Publishers
-from node.spec import completed, room_s
+from node.spec import check_size, completed, document, room_s
 from node.storage.sources import Sources
 
 ToFetch = Mapping[bytes, int]  # Bytes of each input that is not here, by what it is.
@@ -90,6 +90,7 @@ def _broken_rule(offer: Offer) -> str | None:
     if offer.module_bytes > limits.MODULE_BYTES_MAX:
         return f"its module has {offer.module_bytes} bytes, the limit is {limits.MODULE_BYTES_MAX}"
     try:
+        check_size(document(offer.spec))  # Whatever it has of inline files, too: an offer names them by their hashes.
         completed(offer.spec)
     except InvalidSpec as error:
         return cut(f"its spec breaks the rules: {error}")

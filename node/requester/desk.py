@@ -21,7 +21,7 @@ from node.requester.pages import kept_page, live_page
 from node.requester.record import life_s
 from node.requester.role import Keeping, Requester
 from node.requester.schedule import slots_for
-from node.spec import canonical, plan_sha256, sha256_of
+from node.spec import canonical, check_size, plan_sha256, sha256_of
 
 _ID_CHARS = 32
 _LATELY_S = 1.0
@@ -51,6 +51,7 @@ class JobDesk:
             self._check_publisher(spec)
             draft = await self._drafting.draft(client, spec)
             text = canonical(draft.spec)
+            check_size(text)  # Pins make it longer.
             live = LiveJob(
                 await self._submitted(client, draft, text), len(text) + draft.extra_bytes, module_bytes, draft.contents
             )
