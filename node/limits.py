@@ -112,7 +112,8 @@ LOG_STREAMS_PER_CLIENT = 16  # The same over all jobs of a client.
 
 # --- compute ------------------------------------------------------------------------------------
 OFFER_BYTES_PER_REQUESTER = 4 * MiB  # Specs that we bid on; the oldest is forgotten. Also specs that we run: "full".
-OFFERS_CONSIDERED_PER_PEER = 64  # Offers with inputs being looked up; further ones are declined as full.
+OFFERS_CONSIDERED_PER_PEER = 64  # Offers whose inputs are looked at; further ones are declined as full.
+OFFERS_CONSIDERED_BYTES = 4 * MiB  # Memory of their specs, of one peer. The same.
 EXECUTIONS_PER_REQUESTER = 256  # Further accepts of that requester fail with "full".
 EXECUTIONS_WAITING_MAX = 1_024  # Waiting for room on this node; with more it declines, and accepts fail, as full.
 EXECUTIONS_WAITING_PER_REQUESTER = 128  # The same of one requester; with more its offers are declined as full.

@@ -7,7 +7,7 @@ requester's session for as long as something of it is still being cleared up.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from node import limits
@@ -26,6 +26,8 @@ from node.model import (
     shown,
 )
 
+GiveUp = Callable[[], object]  # Ends a look at an offer soon; again, nothing happens. Two looks are never equal.
+
 _SPEC_BYTES = 1 * limits.KiB  # What any spec takes in memory,
 _ITEM_BYTES = 64  # and each text of it besides its characters,
 _INPUT_BYTES = 384  # and each input or output, and
@@ -42,22 +44,37 @@ class Taken:
 
 @dataclass(slots=True)
 class Account:
-    """One requester's. ``session`` counts its sessions: what was begun in an earlier one means nothing any more."""
+    """One requester's."""
 
-    session: int = 0
-    considering: int = 0  # offers that are being looked at
     executions: int = 0  # until nothing of them is left here
     execution_bytes: int = 0  # of their specs, each once however many run it, and of their paths
     _bids: OrderedDict[JobId, Offer] = field(default_factory=OrderedDict)  # not taken up yet
     _taken: OrderedDict[JobId, Taken] = field(default_factory=OrderedDict)
     _offer_bytes: int = 0
     _to_fetch: dict[JobId, Mapping[bytes, int]] = field(default_factory=dict)  # of bids that are not taken up yet
+    _considered: dict[GiveUp, int] = field(default_factory=dict)  # offers that are being looked at, by their weight
     _running: Counter[int] = field(default_factory=Counter)  # executions of an offer, by its identity
 
     @property
     def is_unused(self) -> bool:
         """Whether there is nothing to remember."""
-        return not (self._bids or self._taken or self._to_fetch or self.considering or self.executions)
+        return not (self._bids or self._taken or self._to_fetch or self._considered or self.executions)
+
+    def overburdened(self, offer: Offer) -> str | None:
+        """Why an offer may not be looked at beside the others; None when it may."""
+        if len(self._considered) >= limits.OFFERS_CONSIDERED_PER_PEER:
+            return "too many offers of yours are being looked at"
+        if sum(self._considered.values()) + weight(offer.spec) > limits.OFFERS_CONSIDERED_BYTES:
+            return "offers of yours with large specs are being looked at"
+        return None
+
+    def consider(self, offer: Offer, give_up: GiveUp) -> None:
+        """An offer is being looked at, until ``considered`` says that this is over."""
+        self._considered[give_up] = weight(offer.spec)
+
+    def considered(self, give_up: GiveUp) -> None:
+        """Nothing of that look is left."""
+        del self._considered[give_up]
 
     @property
     def promised(self) -> Mapping[bytes, int]:
@@ -92,8 +109,9 @@ class Account:
         self._to_fetch.pop(job, None)
 
     def leave(self) -> None:
-        """Its session is over, and with it every offer."""
-        self.session += 1
+        """Its session is over, and with it every offer; those who look at one are told to give up."""
+        for give_up in self._considered:
+            give_up()
         self._bids.clear()
         self._taken.clear()
         self._to_fetch.clear()

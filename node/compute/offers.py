@@ -1,7 +1,7 @@
 """Answering offers: a bid, or why not. A shell around ``admission`` and ``policy``.
 
 What costs nothing is answered where it stands; looking for inputs and asking the operator's probe is a piece of work of
-its own, of which each requester has a limited number. Nothing is reserved by a bid.
+its own, of which each requester has a limited number and weight, while it is there. Nothing is reserved by a bid.
 Does not live here: what is given to this node then (``node.compute.role``).
 """
 
@@ -13,7 +13,6 @@ from functools import partial
 
 import trio
 
-from node import limits
 from node.compute.account import Accounts
 from node.compute.admission import (
     Abilities,
@@ -51,31 +50,31 @@ class Offers:
 
     def received(self, sender: PeerId, offer: Offer) -> None:
         """An offer of a requester."""
-        account = self._accounts.find(sender)
-        considering = 0 if account is None else account.considering
         refused = _refused_for_key(sender) or refused_at_sight(sender, offer, self._able)
         if refused is not None:
             self._decline(sender, offer, refused)
         elif (terms := known_terms(offer.spec, self._able)) is not None:
             self._answer(sender, offer, self._ruled(offer, terms, self._waits(sender, offer, terms)))
-        elif considering >= limits.OFFERS_CONSIDERED_PER_PEER:
-            self._decline(sender, offer, Refusal("full", "too many offers of yours are being looked at"))
+        elif (overburdened := self._accounts.of(sender).overburdened(offer)) is not None:
+            self._decline(sender, offer, Refusal("full", overburdened))
         else:
-            account = self._accounts.of(sender)
-            account.considering += 1
-            self._begin(partial(self._consider, sender, offer, account.session))
+            look = trio.CancelScope()
+            self._accounts.of(sender).consider(offer, look.cancel)
+            self._begin(partial(self._consider, sender, offer, look))
 
-    async def _consider(self, sender: PeerId, offer: Offer, session: int) -> None:
+    async def _consider(self, sender: PeerId, offer: Offer, look: trio.CancelScope) -> None:
+        """``look`` is cancelled when the requester leaves: nobody waits for the answer, and the offer is over."""
         account = self._accounts.of(sender)
         answer: Bid | Refusal | None = None
         try:
-            found = await looked_at(offer.spec, self._able)
-            if account.session == session:
-                answer = found if isinstance(found, Refusal) else await self._judged(sender, offer, found)
+            with look:
+                found = await looked_at(offer.spec, self._able)
+                if not look.cancel_called:
+                    answer = found if isinstance(found, Refusal) else await self._judged(sender, offer, found)
         finally:
-            account.considering -= 1
+            account.considered(look.cancel)
             self._accounts.forget_unused(sender)
-        if answer is not None and account.session == session:  # Else it has left since, and the offer with it.
+        if answer is not None and not look.cancel_called:
             self._answer(sender, offer, answer)
 
     async def _judged(self, sender: PeerId, offer: Offer, terms: Terms) -> Bid | Refusal:

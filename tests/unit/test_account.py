@@ -22,6 +22,7 @@ from node.model import (
     UrlInput,
     WasmEngine,
 )
+from node.spec import document
 
 FREE_LISTS = 16 * limits.KiB  # What the interpreter keeps for later while an offer is decoded.
 
@@ -53,6 +54,56 @@ def with_urls(count):
         for i in range(count)
     )
     return JobSpec(engine=WasmEngine(module="0" * 64), inputs=tuple(refs), outputs=())
+
+
+class Look:
+    """Counts how often it was told to give up."""
+
+    def __init__(self):
+        self.given_up = 0
+
+    def end(self):
+        self.given_up += 1
+
+
+def test_offers_are_looked_at_up_to_a_number():
+    account, looks = Account(), [Look() for _ in range(limits.OFFERS_CONSIDERED_PER_PEER)]
+    for look in looks:
+        assert account.overburdened(offer(1)) is None
+        account.consider(offer(1), look.end)
+    assert "too many offers" in account.overburdened(offer(1))
+    account.considered(looks[3].end)
+    assert account.overburdened(offer(1)) is None
+
+
+def test_offers_are_looked_at_up_to_a_weight():
+    account, each = Account(), limits.OFFERS_CONSIDERED_BYTES // 4
+    looks = [Look() for _ in range(4)]
+    for look in looks:
+        large = offer(1, each - weight(spec()))
+        assert account.overburdened(large) is None
+        account.consider(large, look.end)
+    assert "large specs" in account.overburdened(offer(2))
+    account.considered(looks[0].end)
+    assert account.overburdened(offer(1, each - weight(spec()))) is None
+    assert "large specs" in account.overburdened(offer(1, each - weight(spec()) + 1))
+
+
+@pytest.mark.parametrize("large", [files(256, 19, content=b""), with_args(*("\U0001f600" + "x" * 1000,) * 255)])
+def test_the_heaviest_offer_that_a_client_may_submit_is_looked_at(large):
+    assert limits.SPEC_BYTES_MAX * 0.9 < len(document(large)) <= limits.SPEC_BYTES_MAX
+    assert Account().overburdened(Offer("a" * 32, "c" * 64, large, 8)) is None
+
+
+def test_who_left_is_looked_at_no_more_and_counts_until_that_has_ended():
+    account, look = Account(), Look()
+    account.consider(offer(1), look.end)
+    account.leave()
+    assert look.given_up == 1
+    assert not account.is_unused
+    account.considered(look.end)
+    assert account == Account()
+    assert account.is_unused
 
 
 def test_an_offer_is_taken_up_as_often_as_its_job_has_shards_and_until_it_is_over():
@@ -163,7 +214,6 @@ def test_who_left_has_no_offers_and_is_remembered_while_something_runs():
     assert not account.is_unused
     account.end(mine)
     assert account.is_unused
-    assert account.session == 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 2 * 1024 * 1024)), max_size=40))
