@@ -34,6 +34,28 @@ _INPUT_BYTES = 384  # and each input or output, and
 _FILE_BYTES = 320  # each inline file, with its hash.
 
 
+@dataclass(slots=True)
+class Promises:
+    """What open bids would have this node fetch: each input once, because executions share what is fetched."""
+
+    total_bytes: int = 0
+    _bids: Counter[tuple[bytes, int]] = field(default_factory=Counter)  # of each input and its size
+
+    def add(self, to_fetch: Mapping[bytes, int]) -> None:
+        """A further bid."""
+        for each in to_fetch.items():
+            self.total_bytes += 0 if self._bids[each] else each[1]
+            self._bids[each] += 1
+
+    def drop(self, to_fetch: Mapping[bytes, int]) -> None:
+        """A bid that was added is open no more."""
+        for each in to_fetch.items():
+            self._bids[each] -= 1
+            if not self._bids[each]:
+                del self._bids[each]
+                self.total_bytes -= each[1]
+
+
 @dataclass(slots=True, eq=False)
 class Taken:
     """An offer that was taken up, for as long as anything of it is here."""
@@ -44,8 +66,9 @@ class Taken:
 
 @dataclass(slots=True)
 class Account:
-    """One requester's."""
+    """One requester's. ``promises``: those to all requesters."""
 
+    promises: Promises = field(default_factory=Promises)
     executions: int = 0  # until nothing of them is left here
     execution_bytes: int = 0  # of their specs, each once however many run it, and of their paths
     _bids: OrderedDict[JobId, Offer] = field(default_factory=OrderedDict)  # not taken up yet
@@ -76,16 +99,12 @@ class Account:
         """Nothing of that look is left."""
         del self._considered[give_up]
 
-    @property
-    def promised(self) -> Mapping[bytes, int]:
-        """What its open bids would have this node fetch, and how many bytes each."""
-        return {ref: size for inputs in self._to_fetch.values() for ref, size in inputs.items()}
-
     def promise(self, job: JobId, to_fetch: Mapping[bytes, int]) -> None:
         """Count what a bid would have this node fetch, until it is taken up (the cache reserves it then) or over."""
-        self._to_fetch.pop(job, None)
+        self.promises.drop(self._to_fetch.pop(job, {}))
         if to_fetch:
             self._to_fetch[job] = to_fetch
+            self.promises.add(to_fetch)
 
     def bid_on(self, offer: Offer) -> None:
         """Remember an offer until it is over; the oldest ones that were not taken up make room for it, then others."""
@@ -98,7 +117,7 @@ class Account:
     def take(self, job: JobId) -> Taken | None:
         """The offer, again and again, because a job may have many shards."""
         offer = self._bids.pop(job, None)
-        self._to_fetch.pop(job, None)
+        self.promise(job, {})
         if offer is not None:
             self._taken[job] = Taken(offer)
         return self._taken.get(job)
@@ -106,7 +125,7 @@ class Account:
     def forget(self, job: JobId) -> None:
         """The offer is over; what runs of it goes on."""
         self._drop(job)
-        self._to_fetch.pop(job, None)
+        self.promise(job, {})
 
     def leave(self) -> None:
         """Its session is over, and with it every offer; those who look at one are told to give up."""
@@ -114,7 +133,8 @@ class Account:
             give_up()
         self._bids.clear()
         self._taken.clear()
-        self._to_fetch.clear()
+        for job in tuple(self._to_fetch):
+            self.promise(job, {})
         self._offer_bytes = 0
 
     def refusal(self, offer: Offer, paths_bytes: int = 0) -> str | None:
@@ -154,14 +174,10 @@ class Accounts:
 
     def __init__(self) -> None:
         self._accounts: dict[PeerId, Account] = {}
+        self.promises = Promises()
 
     def __len__(self) -> int:
         return len(self._accounts)
-
-    @property
-    def promised(self) -> int:
-        """Bytes that all open bids would have this node fetch, each input once: executions share what is fetched."""
-        return sum({ref: size for each in self._accounts.values() for ref, size in each.promised.items()}.values())
 
     def find(self, requester: PeerId) -> Account | None:
         """Its account, if it has one."""
@@ -169,7 +185,7 @@ class Accounts:
 
     def of(self, requester: PeerId) -> Account:
         """Its account, opened now if there was none."""
-        return self._accounts.setdefault(requester, Account())
+        return self._accounts.setdefault(requester, Account(self.promises))
 
     def forget_unused(self, requester: PeerId) -> None:
         """Close its account if there is nothing to remember."""

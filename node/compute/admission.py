@@ -7,6 +7,7 @@ job may have; then whether there is room within reach, and last the operator's r
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -134,8 +135,8 @@ async def _looked_up(spec: JobSpec, runs_with: str, able: Abilities) -> Terms | 
 
 
 def _identity(ref: Input) -> bytes:
-    """The same for two inputs that are fetched once, wherever a job sees them."""
-    return msgspec.msgpack.encode(msgspec.structs.replace(ref, path="/-"))
+    """The same for two inputs that are fetched once, wherever a job sees them; short, because every bid keeps it."""
+    return hashlib.sha256(msgspec.msgpack.encode(msgspec.structs.replace(ref, path="/-"))).digest()
 
 
 async def refused_for_disk(promised: int, able: Abilities) -> Refusal | None:

@@ -78,9 +78,8 @@ class Offers:
             self._answer(sender, offer, answer)
 
     async def _judged(self, sender: PeerId, offer: Offer, terms: Terms) -> Bid | Refusal:
-        if terms.to_fetch:
-            self._accounts.of(sender).promise(JobId(offer.job), terms.to_fetch)
-        refused = await refused_for_disk(self._accounts.promised, self._able) if terms.to_fetch else None
+        self._accounts.of(sender).promise(JobId(offer.job), terms.to_fetch)
+        refused = await refused_for_disk(self._accounts.promises.total_bytes, self._able) if terms.to_fetch else None
         answer = refused or self._ruled(offer, terms, self._waits(sender, offer, terms))
         probe = self._able.policy.probe
         if probe is None or isinstance(answer, Refusal):

@@ -96,13 +96,6 @@ def test_nothing_is_looked_at_for_who_has_left():
     simulate(main)
 
 
-async def late(*_):
-    """As a thread, which ends when it ends."""
-    with trio.CancelScope(shield=True):
-        await trio.sleep(100)
-    return 5
-
-
 class Far:
     """There are 5 bytes to fetch of everything."""
 
@@ -110,6 +103,40 @@ class Far:
 
     async def to_fetch(self, ref):
         return 5
+
+
+class Coming(Far):
+    """Is here by the second look."""
+
+    def __init__(self):
+        self._sizes = [5, 0]
+
+    async def to_fetch(self, ref):
+        await trio.lowlevel.checkpoint()
+        return self._sizes.pop(0)
+
+
+def test_an_offer_that_is_made_again_promises_what_it_takes_then():
+    async def main():
+        async with cluster(2) as nodes:
+            storage = Sources({CidInput: Coming()})
+            await nodes.start(says(b"r"), node=lambda parts: Node(replace(parts, storage=storage)))
+            stranger = HandmadeRequester(identity(9), nodes.network.join(peer(9)))
+            await nodes.nursery.start(stranger.run, nodes.transports[0].addresses[0])
+            promises = nodes.nodes[0].compute._accounts.promises
+            for holds, promised in ((False, 5), (True, 0)):
+                stranger.offer(spec("noop", inputs=INPUT), "a" * 32)
+                await stranger.hears(m.Bid, holds=holds)
+                assert promises.total_bytes == promised
+
+    simulate(main)
+
+
+async def late(*_):
+    """As a thread, which ends when it ends."""
+    with trio.CancelScope(shield=True):
+        await trio.sleep(100)
+    return 5
 
 
 class LateFar(Far):
