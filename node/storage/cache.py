@@ -67,8 +67,10 @@ class InputCache:
         return _name(key) in self._whole
 
     async def to_fetch(self, key: str, size: int) -> int:
-        """Bytes that ``held`` would add to this disk now. Raises NoRoom as ``need_room`` does."""
-        if self.has(key):
+        """Bytes that ``held`` would add to this disk now; none where somebody is fetching it. Raises NoRoom as
+        ``need_room`` does.
+        """
+        if self.has(key) or _name(key) in self._under_way:
             return 0
         await self.need_room(size)
         return size

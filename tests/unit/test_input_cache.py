@@ -73,6 +73,25 @@ def test_two_who_want_the_same_share_one_fetch(tmp_path):
     guarded(main)
 
 
+def test_what_is_being_fetched_needs_its_room_once(tmp_path):
+    """A job over the same data would else be declined for as long as the first one fetches it."""
+
+    async def main():
+        source = Source(held_up=True)
+        cache = cache_in(tmp_path)
+        assert await cache.to_fetch("k", 600_000) == 600_000
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(used, cache, "k", source, 600_000)
+            await settled()
+            assert await cache.to_fetch("k", 600_000) == 0
+            with pytest.raises(NoRoom):
+                await cache.to_fetch("other", 600_000)
+            source.gate.set()
+        assert await cache.to_fetch("other", 600_000) == 600_000
+
+    guarded(main)
+
+
 def test_when_the_one_who_fetches_is_cancelled_another_goes_on(tmp_path):
     async def main():
         source = Source(held_up=True)
