@@ -7,12 +7,13 @@ requester's session for as long as something of it is still being cleared up.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from node import limits
 from node.messages import Offer
 from node.model import (
+    EngineSpec,
     InlineInput,
     Input,
     JobId,
@@ -202,12 +203,19 @@ def paths_weight(paths: Sequence[str] | None) -> int:
 def weight(spec: JobSpec) -> int:
     """About the bytes of memory that a spec takes: hardly less, whoever wrote it."""
     engine, cut = spec.engine, spec.sharding
-    words = engine.args if isinstance(engine, WasmEngine) else (*engine.args, *(engine.entrypoint or ()))
-    texts = [*words, *engine.env, *engine.env.values(), *(each.path for each in spec.outputs)]
+    texts = [*engine.args, *engine.env, *engine.env.values(), *_words(engine), *(each.path for each in spec.outputs)]
     texts += () if cut is None else (cut.glob_pattern, cut.base_path)
     items = _ITEM_BYTES * len(texts) + _INPUT_BYTES * (len(spec.inputs) + len(spec.outputs))
     refs = sum(map(_input_weight, spec.inputs)) + _chars(_place(spec.publisher))
     return _SPEC_BYTES + items + sum(map(_chars, texts)) + refs
+
+
+def _words(engine: EngineSpec) -> Iterable[str]:
+    """Its texts besides arguments and variables."""
+    if isinstance(engine, WasmEngine):
+        return filter(None, (engine.stdin,))
+    named = (engine.image, engine.digest, engine.image_id, engine.workdir, engine.runtime)
+    return (*filter(None, named), *(engine.entrypoint or ()))
 
 
 def _input_weight(ref: Input) -> int:

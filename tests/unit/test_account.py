@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node import limits
-from node.compute.account import Account, Accounts, Promises, paths_weight, weight
+from node.compute.account import Account, paths_weight, weight
 from node.messages import Offer, decode, encode
 from node.model import (
+    DockerEngine,
     InlineFile,
     InlineInput,
     JobSpec,
@@ -24,6 +25,7 @@ from node.model import (
 )
 from node.spec import document
 
+DIGEST = f"sha256:{'0' * 64}"
 FREE_LISTS = 16 * limits.KiB  # What the interpreter keeps for later while an offer is decoded.
 
 
@@ -216,55 +218,6 @@ def test_who_left_has_no_offers_and_is_remembered_while_something_runs():
     assert account.is_unused
 
 
-def test_what_open_bids_would_fetch_counts_once_however_many_name_it():
-    accounts = Accounts()
-    one, other = accounts.of("one"), accounts.of("other")
-    one.promise("1" * 32, {b"a": 5, b"b": 7})
-    other.promise("2" * 32, {b"a": 5, b"c": 1})
-    assert accounts.promises.total_bytes == 13
-    one.promise("1" * 32, {b"a": 5})
-    assert accounts.promises.total_bytes == 6
-    one.forget("1" * 32)
-    assert accounts.promises.total_bytes == 6
-    other.promise("3" * 32, {b"d": 2})
-    other.take("3" * 32)
-    assert accounts.promises.total_bytes == 6
-    other.leave()
-    assert accounts.promises == Promises()
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["promise", "take", "forget", "leave"]),
-            st.integers(0, 2),
-            st.integers(0, 3),
-            st.dictionaries(st.sampled_from([b"a", b"b", b"c"]), st.integers(1, 9)),
-        ),
-        max_size=40,
-    )
-)
-def test_whatever_is_promised_and_over_the_sum_is_that_of_what_is_open(steps):
-    accounts, kept = Accounts(), {}
-    for what, who, job, inputs in steps:
-        account = accounts.of(who)
-        if what == "promise":
-            account.promise(job, inputs)
-            kept[who, job] = inputs
-        elif what == "leave":
-            account.leave()
-            kept = {key: inputs for key, inputs in kept.items() if key[0] != who}
-        else:
-            getattr(account, what)(job)
-            kept.pop((who, job), None)
-        assert accounts.promises.total_bytes == sum(
-            size for _, size in {each for inputs in kept.values() for each in inputs.items()}
-        )
-    for who in range(3):
-        accounts.of(who).leave()
-    assert accounts.promises == Promises()
-
-
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 2 * 1024 * 1024)), max_size=40))
 def test_whatever_comes_and_goes_the_bytes_are_counted(steps):
     account = Account()
@@ -304,6 +257,25 @@ def test_an_offer_weighs_what_it_takes_in_memory_whatever_it_is_made_of(large):
     finally:
         tracemalloc.stop()
     assert taken - FREE_LISTS <= weight(kept.spec) <= taken * 2
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        DockerEngine(image="i" * 512, digest=DIGEST, image_id=DIGEST, workdir="/" + "w" * 511, runtime="r" * 64),
+        DockerEngine(image="i", entrypoint=("e" * 1000,)),
+        WasmEngine(module="0" * 64, stdin="/" + "s" * 511),
+    ],
+)
+def test_many_small_offers_weigh_what_they_take_in_memory(engine):
+    body, count = encode(Offer("a" * 32, "c" * 64, JobSpec(engine=engine, outputs=()), 8)), 200
+    tracemalloc.start()
+    try:
+        kept = [decode(body) for _ in range(count)]
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert taken - FREE_LISTS <= count * weight(kept[0].spec) <= taken * 2
 
 
 def test_a_requester_cannot_fill_this_node_with_files_sent_along():
