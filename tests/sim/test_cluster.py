@@ -81,7 +81,7 @@ def test_more_bids_asked_than_nodes_is_a_clear_failure_at_the_bidding_deadline()
 def test_nodes_without_the_data_decline_and_say_so():
     job = spec(inputs=(CidInput(cid="apples", path="/inputs"),), concurrency=3)
     record, _ = play([says(b"r")] * 3, job)
-    assert "3 declined: does not hold apples" in record.failure.reason
+    assert "3 declined: no unsealed copy of apples is here" in record.failure.reason
 
 
 def test_nodes_that_hold_the_data_run_on_it():
