@@ -65,7 +65,7 @@ class Storage(Protocol[Ref]):
 
     async def to_fetch(self, ref: Ref) -> int:
         """All that a bid needs to know, by one look: bytes that ``prepared`` would add to this disk now, 0 for what is
-        held here already.
+        held here or on its way already.
 
         Raises Absent (this node cannot have it), StorageError (it cannot be used), NoRoom (it could not be kept). What
         a driver finds out by fetching alone, ``prepared`` says.
