@@ -96,7 +96,7 @@ def _checked_files(where: str, ref: InlineInput) -> int:
         parts = name.split("/")
         if len(parts) > limits.INLINE_INPUT_DEPTH or not all(map(_is_harmless, parts)):
             raise InvalidSpec(at, "expected a relative path of plain names, as in `a.csv` or `tables/a.csv`")
-        if not {"/".join(parts[:end]) for end in range(1, len(parts))}.isdisjoint(ref.files):
+        if any("/".join(parts[:end]) in ref.files for end in range(1, len(parts))):
             raise InvalidSpec(at, "expected another name: one of the files is where its folder would be")
         total += _checked_size(at, file)
     return total
