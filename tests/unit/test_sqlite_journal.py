@@ -60,7 +60,7 @@ def test_a_document_that_is_none_is_an_error_of_the_journal(tmp_path):
         journal.write([large(1)])
         with closing(sqlite3.connect(tmp_path / "j")) as other, other:
             other.execute("UPDATE job SET record = ?", (b"\xc1",))
-            other.execute("UPDATE event SET event = ?", (b"\x80",))
+            other.execute("UPDATE events SET events = ?", (b"\x81\x80",))
         for read in (journal.unfinished, lambda: journal.events(f"{1:032x}"), lambda: journal.job(f"{1:032x}")):
             with pytest.raises(JournalError, match="cannot be read"):
                 read()
