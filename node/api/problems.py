@@ -95,7 +95,7 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
     """Litestar's exception handler for everything."""
     problem = problem_of(error)
     if problem.status >= 500:
-        log.error("request_failed", exc_info=error, extra={"method": request.method, "path": request.scope["path"]})
+        _log(request, error, problem)
     headers = {name: value for name, value in (getattr(error, "headers", None) or {}).items() if name}
     if problem.status == 401:
         headers["www-authenticate"] = "Bearer"
@@ -103,6 +103,15 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
         headers["retry-after"] = "5"
     body = b"" if request.method == "HEAD" else msgspec.json.encode(problem)
     return Response(body, status_code=problem.status, media_type=PROBLEM_JSON, headers=headers)
+
+
+def _log(request: Request[Any, Any, Any], error: Exception, problem: Problem) -> None:
+    """What this machine or a peer cannot do now is a line; anything else has to be looked for in the code."""
+    asked = {"method": request.method, "path": request.scope["path"]}
+    if problem.status == 500:
+        log.error("request_failed", exc_info=error, extra=asked)
+    else:
+        log.warning("request_refused", extra={**asked, "code": problem.code, "reason": problem.detail})
 
 
 def _problem(answer: Answer, detail: str, path: str | None) -> Problem:

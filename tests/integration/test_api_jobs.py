@@ -13,7 +13,7 @@ from nacl.signing import SigningKey
 
 from node import limits
 from node.api.admission import ListedKeys
-from node.errors import InvalidSpec, JournalError, TooMany
+from node.errors import DriverUnavailable, InvalidSpec, JournalError, TooMany
 
 ALICE, BOB = SigningKey(b"a" * 32), SigningKey(b"b" * 32)
 
@@ -200,6 +200,18 @@ def test_what_the_requester_refuses_is_told_and_what_breaks_is_not(tmp_path, cap
     serving(tmp_path, scenario)
     logged = [record for record in caplog.records if record.message == "request_failed"]
     assert [type(record.exc_info[1]).__name__ for record in logged] == ["AssertionError", "JournalError"]
+
+
+def test_what_the_node_cannot_do_now_is_a_line_in_its_log_without_a_traceback(tmp_path, caplog):
+    async def scenario(node):
+        async with node.client() as http:
+            node.jobs.submit_error = DriverUnavailable("no docker engine answers")
+            assert (await http.post("/v1/jobs", json=SPEC)).status_code == 503
+
+    serving(tmp_path, scenario)
+    (logged,) = [record for record in caplog.records if record.name == "quorate.api"]
+    assert (logged.message, logged.code, logged.exc_info) == ("request_refused", "driver_unavailable", None)
+    assert logged.reason == "no docker engine answers"
 
 
 def test_what_needs_no_token_and_what_does(tmp_path):
