@@ -39,7 +39,9 @@ class Whose:
     execution: Annotated[
         str, typer.Option(metavar="ID", help="Of which execution, by the beginning of its id; by default any.")
     ] = ""
-    shard: Annotated[int, typer.Option(min=0, help="Of which shard.")] = 0
+    shard: Annotated[
+        int | None, typer.Option(min=0, help="Of which shard; by default that of --execution, else 0.")
+    ] = None
 
 
 class _Pen:
@@ -88,8 +90,8 @@ class _Reader:
     def __init__(self, client: Client, job: str, whose: Whose) -> None:
         self._client = client
         self._job = job
-        wanted = {"shard": whose.shard, "execution": whose.execution, "follow": str(whose.follow).lower()}
-        self._query = urlencode(wanted)
+        shard = {} if whose.shard is None else {"shard": whose.shard}
+        self._query = urlencode({**shard, "execution": whose.execution, "follow": str(whose.follow).lower()})
         self._show = _shower()
         self.after = ""
 

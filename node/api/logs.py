@@ -21,14 +21,18 @@ from node import limits
 from node.api.services import Api, api_of
 from node.api.sse import stream
 from node.api.views import LogView
-from node.errors import CallerError
+from node.errors import CallerError, Conflict, NotFound
 from node.model import ClientId, ExecutionId
 from node.requester.jobs import LogItem, LogsAsked, Seen
 
 _SEEN = re.compile(r"([0-9a-f]{32})\.([0-9]{1,18})\.([0-9]{1,18})\Z", re.ASCII)
 _BEGINNING = re.compile(r"[0-9a-f]{0,32}\Z")
 
-Shard = Annotated[int, QueryParameter(ge=0, lt=limits.SHARDS_MAX, description="Of which shard.")]
+Caller = Request[Any, Any, Any]
+Shard = Annotated[
+    int | None,
+    QueryParameter(ge=0, lt=limits.SHARDS_MAX, description="Of which shard; by default that of `execution`, else 0."),
+]
 Execution = Annotated[str, QueryParameter(description="The beginning of an execution's id; by default any.")]
 Follow = Annotated[bool, QueryParameter(description="Go on until the job has ended.")]
 
@@ -56,9 +60,9 @@ class LogStream(ASGIResponse):
 
 @get("/jobs/{job:str}/logs", operation_id="followLogs")
 async def follow(
-    request: Request[Any, Any, Any],
+    request: Caller,
     job: FromPath[str],
-    shard: Shard = 0,
+    shard: Shard = None,
     execution: Execution = "",
     follow: Follow = False,
 ) -> LogStream:
@@ -71,6 +75,8 @@ async def follow(
     if not _BEGINNING.match(execution):
         raise CallerError("expected the beginning of an execution's id, hex digits, in execution")
     seen = _seen(request.headers.get("last-event-id", ""))
+    if shard is None:
+        shard = await _shard_of(request, job, execution)
     asked = LogsAsked(shard=shard, execution=execution, follow=follow, seen=seen)
     return LogStream(api_of(request), request.auth, job, asked)
 
@@ -94,6 +100,23 @@ def _view(item: LogItem, shard: int) -> LogView:
         data=item.data,
         text=item.text,
     )
+
+
+async def _shard_of(request: Caller, job: str, execution: str) -> int:
+    """The shard that this is an execution of; where none is named, the first. Raises NotFound, Conflict."""
+    jobs = api_of(request).services.jobs
+    record = await jobs.find(request.auth, job)
+    if not execution or record.shards == 1:
+        return 0
+    found, after = set[int](), -1
+    while page := await jobs.shards(request.auth, record.job, after=after, limit=limits.SHARDS_LISTED_MAX):
+        found |= {shard.shard for shard in page if any(run.execution.startswith(execution) for run in shard.executions)}
+        after = page[-1].shard
+    if not found:
+        raise NotFound(f"job {record.job} has no execution {execution!r}; `job shards ID --json` lists them")
+    if len(found) > 1:
+        raise Conflict(f"{execution!r} is the beginning of several execution ids; give more of it")
+    return found.pop()
 
 
 async def _frames(items: AsyncIterator[LogItem], shard: int) -> AsyncGenerator[bytes, None]:

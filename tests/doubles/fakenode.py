@@ -37,6 +37,7 @@ class Seen:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    query: str = ""
 
 
 @dataclass
@@ -72,9 +73,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do(self) -> None:
         self.body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        path = self.path.partition("?")[0]
+        path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.fake.seen.append(Seen(self.command, path, headers, self.body))
+        self.fake.seen.append(Seen(self.command, path, headers, self.body, query))
         queue = self.fake.misbehaves.get(path)
         (queue.popleft() if queue else honest)(self)
 

@@ -6,12 +6,15 @@ import base64
 import itertools
 import json
 
+import msgspec
 import trio
 from doubles.apinode import SPEC, id_of, serving, until
+from doubles.jobs import PEER
 from nacl.signing import SigningKey
 
 from node import limits
 from node.errors import Conflict
+from node.journal.records import ExecutionRecord, ShardRecord
 from node.requester.jobs import LogItem, LogsAsked, Seen
 from node.spec import parse
 
@@ -82,6 +85,31 @@ def test_what_is_asked_for_arrives(tmp_path):
         ]
 
     serving(tmp_path, scenario)
+
+
+def test_an_execution_is_found_in_whichever_shard_it_is(tmp_path):
+    async def scenario(node):
+        job = await submitted(node)
+        names = {number: f"{number:032x}" for number in (0, 1, 1500)}
+        shards = tuple(ShardRecord(shard=number, executions=runs_of(number, names)) for number in range(1600))
+        node.jobs.shard_records[job] = shards
+        node.jobs.records[job] = msgspec.structs.replace(node.jobs.records[job], shards=len(shards))
+        async with node.client(ALICE) as http:
+            for asked in (names[1500], names[1], ""):
+                await http.get(f"/v1/jobs/{job}/logs?execution={asked}")
+            answers = [await http.get(f"/v1/jobs/{job}/logs?execution={asked}") for asked in ("ff", "00")]
+        assert [asked.shard for asked in node.jobs.logs_asked] == [1500, 1, 0]
+        assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [
+            (404, "not_found"),
+            (409, "conflict"),
+        ]
+
+    serving(tmp_path, scenario)
+
+
+def runs_of(shard, names):
+    name = names.get(shard)
+    return () if name is None else (ExecutionRecord(execution=name, shard=shard, peer=PEER, state="running"),)
 
 
 def test_what_cannot_be_meant_is_refused(tmp_path):

@@ -65,6 +65,16 @@ def test_following_ends_with_the_job_and_its_exit_code(node, capfdbinary):
     assert b"Verified" in capfdbinary.readouterr().err
     (asked,) = [request for request in node.seen if request.path == node.path("/logs")]
     assert "last-event-id" not in asked.headers
+    assert asked.query == "shard=0&execution=ee&follow=true"
+
+
+def test_the_node_finds_the_shard_of_an_execution(node, capfdbinary):
+    answers(node, stream(OUT, END))
+
+    assert run(["job", "logs", node.job.id[:8], "--execution", "ee"]) == 0
+
+    (asked,) = node.asked(node.path("/logs"))
+    assert asked.query == "execution=ee&follow=false"
 
 
 def test_a_lost_connection_is_taken_up_behind_what_came(node, capfdbinary):
