@@ -31,11 +31,13 @@ _HEADERS = {
     "getResult": ("Range", "If-Range", "If-None-Match"),
     "uploadModule": ("Repr-Digest", "Digest"),
 }
+_BYTES = ("application/octet-stream", {"type": "string", "format": "binary"})
 _CONTENT = {
     "followJob": ("text/event-stream", {"type": "string"}),
     "followLogs": ("text/event-stream", {"type": "string"}),
     "getReceipt": ("application/vnd.dsse.envelope.v1+json", {"type": "object"}),
-    "getResult": ("application/octet-stream", {"type": "string", "format": "binary"}),
+    "getResult": _BYTES,
+    "getResultsJoined": _BYTES,
 }
 
 

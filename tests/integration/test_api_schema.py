@@ -74,6 +74,8 @@ def test_bodies_that_are_read_by_hand_are_described(tmp_path):
         spec = paths["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]
         assert spec == {"$ref": "#/components/schemas/JobSpec"}
         assert "application/wasm" in paths["/v1/modules"]["post"]["requestBody"]["content"]
+        joined = paths["/v1/jobs/{job}/joined-results"]["get"]["responses"]["200"]["content"]
+        assert joined == {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
         events = paths["/v1/jobs/{job}/events"]["get"]
         assert "text/event-stream" in events["responses"]["200"]["content"]
         assert "Last-Event-ID" in [parameter["name"] for parameter in events["parameters"]]
