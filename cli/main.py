@@ -30,7 +30,11 @@ COMMANDS = (
     ("serve", "cli.serve:serve", "Run a node."),
     ("docker", "cli.docker:app", "Submit jobs that run in containers."),
     ("wasm", "cli.wasm:app", "Submit WebAssembly jobs."),
-    ("job", "cli.job:app", "Your jobs: list, describe, logs, get, cancel, wait."),
+    (
+        "job",
+        "cli.job:app",
+        "Your jobs: list, describe, shards, logs, wait, cancel; their results: get, receipt, export.",
+    ),
     ("verify", "cli.local:verify", "Check a receipt and its results, offline."),
     ("hash", "cli.local:hash_folder", "The h1: hash of a folder, as nodes vote on it."),
     ("id", "cli.local:identity", "The peer id of this machine's node, or your client id."),
@@ -73,11 +77,14 @@ def run(arguments: Sequence[str]) -> int:
     except NodeError as error:
         _tell(error)
         return exits.of_error(error)
-    except Exception as bug:  # The command line's end: a person gets a sentence, not a traceback.
-        output.say(f"error: this is a bug: {type(bug).__name__}: {bug}", "error")
-        if os.environ.get("QUORATE_DEBUG") or list(arguments[:1]) == ["serve"]:  # A node's log is the place for it.
+    except Exception as error:  # The command line's end: a person gets a sentence, not a traceback.
+        problem = _of_a_file(error)
+        output.say(f"error: {problem or f'this is a bug: {type(error).__name__}: {error}'}", "error")
+        is_serve = list(arguments[:1]) == ["serve"]  # A node's log is the place for it.
+        if os.environ.get("QUORATE_DEBUG") or (is_serve and not problem):
             raise
-        output.say("  QUORATE_DEBUG=1 shows where it happened; please report it with that")
+        step = "or name one that you can use" if problem else "please report it with that"
+        output.say(f"  QUORATE_DEBUG=1 shows where it happened; {step}")
         return Exit.FAILED
     return code
 
@@ -121,6 +128,11 @@ def _usage(error: typer.TyperException) -> int:
     if context is not None:
         output.say(f"  try `{context.command_path} --help`")
     return error.exit_code
+
+
+def _of_a_file(error: Exception) -> str:
+    """What is wrong with a file or folder, which is then one that was named; "" where it is about none."""
+    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename is not None else ""
 
 
 def _tell(error: NodeError) -> None:

@@ -107,7 +107,11 @@ def _location(where: LocalPublisher, below: str) -> str:
 
 def _root(folder: Path, private: Path) -> Path:
     real = folder.resolve()
-    if not real.is_dir():
+    try:
+        is_folder = real.is_dir()
+    except OSError as error:
+        raise OperatorError(f"{_FLAG} {folder}: {error.strerror}") from error
+    if not is_folder:
         raise OperatorError(f"{_FLAG} {folder}: there is no such folder")
     if real == Path("/") or real == private or private in real.parents or real in private.parents:
         raise OperatorError(f"{_FLAG} {folder}: results would get among the node's own files; list another folder")
