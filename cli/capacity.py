@@ -40,7 +40,10 @@ class Limit:
     total_memory: Annotated[
         str,
         typer.Option(
-            "--limit-total-memory", metavar="SIZE", help="All jobs; default: 80 % of it.", rich_help_panel=LIMITS
+            "--limit-total-memory",
+            metavar="SIZE",
+            help="All jobs; default: 80 % of the machine's.",
+            rich_help_panel=LIMITS,
         ),
     ] = ""
     total_disk: Annotated[
@@ -87,6 +90,7 @@ def capacity_of(limit: Limit, data_dir: Path) -> Capacity:
     """What was asked for, with the machine's share where nothing was. Raises UsageProblem."""
     cpu = _cores(limit.total_cpu, "--limit-total-cpu", float(len(os.sched_getaffinity(0))))
     memory = size_or(limit.total_memory, "--limit-total-memory", int(machine_memory() * MEMORY_SHARE))
+    gpus = _gpus(limit.total_gpu)
     disk = size_or(limit.total_disk, "--limit-total-disk", int(free_disk(data_dir) * DISK_SHARE))
     return Capacity(
         total_cpu=cpu,
@@ -96,8 +100,8 @@ def capacity_of(limit: Limit, data_dir: Path) -> Capacity:
         job_memory_bytes=_at_most(size_or(limit.job_memory, "--limit-job-memory", memory), memory, "memory"),
         job_disk_bytes=_at_most(size_or(limit.job_disk, "--limit-job-disk", disk), disk, "disk"),
         job_timeout_s=_timeout(limit.job_timeout),
-        total_gpus=_gpus(limit.total_gpu),
-        job_gpus=limit.job_gpu,
+        total_gpus=gpus,
+        job_gpus=limit.job_gpu if limit.job_gpu is None or gpus is None else _at_most(limit.job_gpu, gpus, "gpu"),
     )
 
 
@@ -113,7 +117,7 @@ def machine_memory() -> int:
 
 def free_disk(folder: Path) -> int:
     """Bytes that are free where this folder is, or will be."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # False where it may not look.
     return shutil.disk_usage(there).free
 
 

@@ -7,6 +7,7 @@ Does not live here: submitting jobs with an image (``cli.docker``), what a conta
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from node.config import REGISTRIES, DockerConfig
 
 CONTAINERS = "Containers"
 MACHINES = "unix:///var/run/docker.sock"
+
+_REGISTRY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,7 @@ class Containers:
         list[str] | None,
         typer.Option(
             metavar="HOST[:PORT]",
-            help="A registry that images may be pulled from, with the engine's credentials; *: any. Repeatable."
+            help="A registry that images may be pulled from, with the credentials of this user; *: any. Repeatable."
             f" Naming one replaces the default: {', '.join(REGISTRIES)}.",
             rich_help_panel=CONTAINERS,
         ),
@@ -93,9 +96,18 @@ def docker_of(wanted: Containers, size: Callable[[str, str], int]) -> DockerConf
         allow_root=wanted.docker_allow_root,
         runtime=wanted.docker_runtime,
         sandboxes=tuple(wanted.docker_sandbox or ()),
-        registries=tuple(wanted.docker_registry or REGISTRIES),
+        registries=tuple(map(_registry, wanted.docker_registry or REGISTRIES)),
         images_bytes=size(wanted.docker_images, "--docker-images"),
     )
+
+
+def _registry(name: str) -> str:
+    if name != "*" and not _REGISTRY.fullmatch(name):
+        raise UsageProblem(
+            f"--docker-registry: got {name!r}",
+            "write it as it stands in an image's name: HOST or HOST:PORT, without https:// and path; or *",
+        )
+    return name
 
 
 def _socket(host: str | None) -> Path | None:

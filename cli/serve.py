@@ -9,18 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cli import flags, quantities
 from cli.capacity import Limit, capacity_of, free_disk, size_or
 from cli.docker_host import Containers, docker_of
+from cli.errors import UsageProblem
 from cli.exits import Exit
 from cli.flags import flat
 from cli.selection import Selection, selection_of
 from node import limits
 from node.config import DataConfig, DockerConfig, ServeConfig
+from node.errors import OperatorError
+
+if TYPE_CHECKING:
+    from node.supervisor import Wrap
 
 CACHE_SHARE = 0.25  # Of the disk that is free when the node starts; so is the next one.
 STORE_SHARE = 0.125
@@ -181,10 +186,18 @@ def serve(
     place: Place, network: Network, data: Data, containers: Containers, limit: Limit, selection: Selection
 ) -> Exit:
     """Run a node until SIGINT or SIGTERM. It says its peer id, addresses and API URL when it is ready."""
-    wanted = config_of(place, network, data, containers, limit, selection)
+    return run(config_of(place, network, data, containers, limit, selection))
+
+
+def run(wanted: ServeConfig, wrap: Wrap | None = None) -> Exit:
+    """One node, to its end. Raises UsageProblem for what no node can run as, OperatorError for what this one cannot."""
     from node import supervisor
 
-    supervisor.serve(wanted)
+    try:
+        supervisor.check(wanted)
+    except OperatorError as error:
+        raise UsageProblem(str(error)) from error
+    supervisor.serve(wanted, wrap=wrap)
     return Exit.DONE
 
 

@@ -62,14 +62,13 @@ class _Ready:
 
 
 def serve(config: ServeConfig, *, wrap: Wrap | None = None) -> None:
-    """Run a node until SIGINT or SIGTERM. Raises OperatorError when it cannot run as configured.
+    """Run a node until SIGINT or SIGTERM. ``check`` comes first. Raises OperatorError when it cannot run so.
 
     ``wrap`` puts something around each engine: test doubles begin here, no option of the command line leads to it.
     """
     logs.configure(config.log_format, config.log_level)
     problem: OperatorError | None = None
     try:
-        _check(config)
         with _own_folder(config.data_dir):
             trio.run(_main, config, wrap or _as_it_is)
     except* OperatorError as group:
@@ -78,7 +77,7 @@ def serve(config: ServeConfig, *, wrap: Wrap | None = None) -> None:
         raise problem
 
 
-def _check(config: ServeConfig) -> None:
+def check(config: ServeConfig) -> None:
     """Refuse what can be seen to be wrong before a folder or a key is made for it. Raises OperatorError."""
     for peer in config.peers:
         try:
@@ -223,7 +222,9 @@ def _own_folder(folder: Path) -> Iterator[None]:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise OperatorError(f"{folder}: the data folder cannot be used: {error.strerror}") from error
+        raise OperatorError(
+            f"{folder}: the data folder cannot be used: {error.strerror}; --data-dir names another"
+        ) from error
     try:
         _lock(handle, folder)
         yield

@@ -15,10 +15,9 @@ from cli.capacity import Limit
 from cli.docker_host import Containers
 from cli.exits import Exit
 from cli.selection import Selection
-from cli.serve import Data, Network, Place, config_of
+from cli.serve import Data, Network, Place, config_of, run
 from node.executor.base import Capabilities, Collect, Executor, GiveBack, Task
 from node.model import STDOUT, EngineSpec
-from node.supervisor import serve
 
 _NUMBER = re.compile(rb"\d{1,18}")
 
@@ -91,8 +90,7 @@ def falsified(output: bytes) -> bytes:
 @flags.flat
 def lie(place: Place, network: Network, data: Data, containers: Containers, limit: Limit, selection: Selection) -> Exit:
     """A node that falsifies results, with the flags of ``serve``."""
-    serve(config_of(place, network, data, containers, limit, selection), wrap=Liar)
-    return Exit.DONE
+    return run(config_of(place, network, data, containers, limit, selection), wrap=Liar)
 
 
 if __name__ == "__main__":

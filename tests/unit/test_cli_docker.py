@@ -135,6 +135,13 @@ def test_flags_of_serve_become_a_configuration(monkeypatch: pytest.MonkeyPatch) 
         config(["--docker-allow-root"])
 
 
+@pytest.mark.parametrize("name", ["https://a.example", "a.example/team", "a b", "a:x", ""])
+def test_what_can_be_no_registry_of_an_images_name_is_refused(name: str) -> None:
+    assert config(["--docker-registry", "*", "--docker-registry", "localhost:5000"]).docker.registries[0] == "*"
+    with pytest.raises(UsageProblem, match="--docker-registry"):
+        config(["--docker-registry", name])
+
+
 def test_the_registries_by_default_are_named_where_one_reads_of_the_flag() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     row = next(line for line in readme.splitlines() if line.startswith("| `--docker-registry"))

@@ -94,3 +94,5 @@ def test_gpus_and_time_are_limited_like_the_rest() -> None:
     capacity = config(["--limit-total-gpu", "2"]).capacity
     assert (capacity.total_gpus, capacity.job_gpus, capacity.job_timeout_s) == (2, None, limits.TIMEOUT_S_MAX)
     assert config([]).capacity.total_gpus == 0
+    with pytest.raises(UsageProblem, match="--limit-job-gpu"):
+        config(["--limit-job-gpu", "1"])

@@ -29,7 +29,9 @@ async def listen(host: str, port: int) -> list[trio.SocketListener]:
             raise AddressInUse(
                 f"{host} port {port} is taken: choose another with --swarm-port, or 0 for a free one"
             ) from error
-        raise OperatorError(f"cannot listen on {host} port {port}: {error}") from error
+        raise OperatorError(
+            f"cannot listen on {host} port {port}: {error.strerror or error}; --host names an address of this machine"
+        ) from error
 
 
 def addresses_of(listeners: list[trio.SocketListener], peer: PeerId) -> tuple[Address, ...]:
