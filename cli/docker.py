@@ -28,7 +28,9 @@ class Container(Work):
 
     command: ClassVar[str] = "docker run"
 
-    image: Annotated[str, typer.Argument(help="NAME:TAG, which is pinned to a digest once, or NAME@sha256:….")]
+    image: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="NAME:TAG, which is pinned to a digest once, or NAME@sha256:….")
+    ]
     args: Annotated[
         list[str] | None,
         typer.Argument(metavar="-- ARGS", help="What the image's ENTRYPOINT is given in place of its CMD, after a --."),

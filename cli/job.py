@@ -1,4 +1,4 @@
-"""``job``: list, describe, get, cancel and wait for one's own jobs."""
+"""``job``: what one asks about one's own jobs and does with them; also the wait and the download of submissions."""
 
 from __future__ import annotations
 

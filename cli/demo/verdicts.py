@@ -1,6 +1,6 @@
 """What a job's end means, in words: who agreed, who did not. Pure.
 
-Lives here: a job's view and the nodes' names in, lines out. Does not live here: the table while it runs (``board``).
+Lives here: a job's view and the nodes' names in, lines out. Does not live here: the table while it runs (``cli.live``).
 """
 
 from __future__ import annotations
