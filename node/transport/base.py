@@ -27,7 +27,7 @@ from node.model import PeerId
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A stream of ``size`` bytes in chunks of at most ``limits.BLOB_CHUNK_BYTES``; a transport that sends it closes it.
+    """A stream of ``size`` bytes in chunks of at most ``limits.BLOB_CHUNK_BYTES``; a transport that sends it ends it.
 
     A reader's iterator raises PeerGone when the stream ends before ``size`` bytes and the end marker have come, and
     MalformedMessage when there would be more.
@@ -35,6 +35,13 @@ class Blob:
 
     size: int
     chunks: AsyncIterator[bytes]
+
+    async def aclose(self) -> None:
+        """Let go of what the chunks come from, whether all were read or none; also when cancelled."""
+        aclose = getattr(self.chunks, "aclose", None)
+        if aclose is not None:
+            with trio.CancelScope(shield=True):
+                await aclose()
 
 
 class Receiver(Protocol):

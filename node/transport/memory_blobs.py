@@ -47,15 +47,8 @@ async def _served(server: MemoryTransport, sender: PeerId, request: BlobRequest)
     async with AsyncExitStack() as ends:
         ends.callback(lambda: server.serving.update({sender: server.serving[sender] - 1}))
         blob = await _served_blob(server, sender, request)
-        ends.push_async_callback(_close, blob)
+        ends.push_async_callback(blob.aclose)
         yield blob
-
-
-async def _close(blob: Blob) -> None:
-    aclose = getattr(blob.chunks, "aclose", None)
-    if aclose is not None:
-        with trio.CancelScope(shield=True):
-            await aclose()
 
 
 async def _served_blob(server: MemoryTransport, sender: PeerId, request: BlobRequest) -> Blob:

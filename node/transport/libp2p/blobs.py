@@ -106,7 +106,7 @@ async def _answer(talk: _Talk, receiver: Receiver, peer: PeerId, request: BlobRe
         await talk.put(_refusal(str(refused)))
         return
     except NodeError as error:
-        log.warning("blob not served", extra={"peer": peer, "reason": str(error)})
+        log.warning("blob_not_served", extra={"peer": peer, "reason": str(error)})
         await talk.put(_refusal("not available"))
         return
     try:
@@ -114,10 +114,10 @@ async def _answer(talk: _Talk, receiver: Receiver, peer: PeerId, request: BlobRe
     except PeerGone:
         raise
     except NodeError as error:  # Ours; the reader sees the stream end without the marker.
-        log.warning("blob broke off", extra={"peer": peer, "reason": str(error)})
+        log.warning("blob_broke_off", extra={"peer": peer, "reason": str(error)})
         raise PeerGone("we could not go on") from error
     finally:
-        await close_chunks(blob)
+        await blob.aclose()
 
 
 async def _send(talk: _Talk, blob: Blob) -> None:
@@ -132,14 +132,6 @@ async def _send(talk: _Talk, blob: Blob) -> None:
     if left:
         raise StorageError("the blob is shorter than it was")
     await talk.put(END_MARKER)
-
-
-async def close_chunks(blob: Blob) -> None:
-    """Close what a blob's chunks come from, also when cancelled."""
-    aclose = getattr(blob.chunks, "aclose", None)
-    if aclose is not None:
-        with trio.CancelScope(shield=True):
-            await aclose()
 
 
 def _refusal(reason: str) -> bytes:
@@ -204,7 +196,7 @@ async def own(receiver: Receiver, local_id: PeerId, request: BlobRequest) -> Asy
     try:
         yield Blob(blob.size, _cut(blob))
     finally:
-        await close_chunks(blob)
+        await blob.aclose()
 
 
 async def _cut(blob: Blob) -> AsyncIterator[bytes]:
