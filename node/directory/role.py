@@ -102,7 +102,7 @@ class Directory:
                 failures += 1
                 if failures & (failures - 1) == 0:  # the 1st, 2nd, 4th, 8th … time
                     extra = {"address": address, "reason": str(error), "failures": failures}
-                    log.warning("bootstrap peer not reached", extra=extra)
+                    log.warning("bootstrap_peer_not_reached", extra=extra)
             else:
                 failures = 0
                 await self._until(functools.partial(self._is_away, peer))
@@ -135,7 +135,7 @@ class Directory:
             try:
                 await self._transport.dial(address)
             except PeerGone as error:
-                log.debug("peer not reached", extra={"address": address, "reason": str(error)})
+                log.debug("peer_not_reached", extra={"address": address, "reason": str(error)})
             else:
                 return
         failures = self._retries.failed(peer, trio.current_time(), self._chance())

@@ -76,7 +76,7 @@ async def stay(connect: Callable[[str], Awaitable[PeerId]], neighbours: Neighbou
             failures += 1
             if failures & (failures - 1) == 0:  # the 1st, 2nd, 4th, 8th … time
                 extra = {"address": address, "reason": str(error), "failures": failures}
-                log.warning("wanted neighbour not reached", extra=extra)
+                log.warning("neighbour_not_reached", extra=extra)
         else:
             failures = 0
             pause_s = PAUSE_S_MIN if trio.current_time() - begun_at > PAUSE_S_MAX else pause_s

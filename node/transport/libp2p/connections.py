@@ -78,7 +78,7 @@ class Connections:
                 link = Link(muxer, of_ip(ip, port, peer_of(muxer)), scope)
                 await self._live(link, nursery)
         except PeerGone as error:
-            log.debug("inbound connection refused", extra={"ip": ip, "reason": str(error)})
+            log.debug("connection_refused", extra={"ip": ip, "reason": str(error)})
         finally:
             self._admission.leave(prefix, named=named)
             await trio.aclose_forcefully(socket)

@@ -5,7 +5,7 @@ one piece per batch; one takes in streams. Whatever ends one of them ends the li
 never leaves ``live`` as an exception.
 
 Lives here: the life of a link once the connection is multiplexed. Does not live here: how it came to be
-(``transport``, ``upgrade``), what is decided about it (``peering``, ``guests``), what is in streams that are not the
+(``connections``, ``upgrade``), what is decided about it (``peering``, ``guests``), what is in streams that are not the
 control stream (``blobs``, ``streams``, ``services``).
 """
 
@@ -132,7 +132,7 @@ async def _take_in(node: Node, link: Link, stream: Stream, tasks: trio.Nursery) 
     except MalformedMessage as error:
         _offended(node, link, error)
     except PeerGone as error:
-        log.debug("stream ended", extra={"peer": link.peer, "reason": str(error)})
+        log.debug("stream_ended", extra={"peer": link.peer, "reason": str(error)})
     await discard(stream)
 
 
@@ -267,7 +267,7 @@ async def _say_goodbye(stream: Stream, session: Session) -> None:
 
 def _offended(node: Node, link: Link, error: MalformedMessage) -> None:
     """The peer broke the protocol: its session ends, and for a while there is no other."""
-    log.warning("peer broke the protocol", extra={"peer": link.peer, "reason": str(error)})
+    log.warning("protocol_broken", extra={"peer": link.peer, "reason": str(error)})
     node.peering.shun(link.peer)
     peer = node.peering.get(link.peer)
     if peer is not None:

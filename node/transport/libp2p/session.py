@@ -5,7 +5,7 @@ data frames; one of their own is due after ``ACK_FRAMES`` or ``ACK_BYTES``, and 
 replaced, each end hears what the other has and sends the rest again; what comes twice is dropped by its number.
 
 Lives here: numbering, acknowledging, resending, and the bucket that limits how fast a peer may talk.
-Does not live here: which connection is used (``peering``), reading and writing (``link``).
+Does not live here: which connection is used (``peering``), reading and writing (``life``).
 """
 
 from __future__ import annotations

@@ -122,6 +122,6 @@ async def answered(link: Link, talk: Talk, timing: Timing, answer: Callable[[], 
     except MalformedMessage:
         raise
     except NodeError as error:
-        log.debug("stream failed", extra={"peer": link.peer, "reason": str(error)})
+        log.debug("stream_failed", extra={"peer": link.peer, "reason": str(error)})
     finally:
         link.turns.release()
