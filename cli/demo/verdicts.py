@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cli.outcome import only_shard
+from cli.outcome import only_shard, votes_of
 from node.api.views import GroupView, JobView, VerdictView
 
 
@@ -34,20 +34,17 @@ def lines(job: JobView, names: Mapping[str, str]) -> tuple[str, ...]:
     """The verdict, most important line first."""
     verdict, won = verdict_of(job), agreed(job)
     if verdict is not None and won:
-        votes = sum(len(group.peers) for group in verdict.groups)
         outvoted = [f"DISAGREED: {_named((peer,), names)} proposed {_hash_of(job, peer)}" for peer in disagreed(job)]
-        return (f"VERIFIED: {len(won)} of {votes} nodes agree on {verdict.hash}", *outvoted)
+        return (f"VERIFIED: {len(won)} of {votes_of(verdict)} nodes agree on {verdict.hash}", *outvoted)
     if verdict is not None and verdict.kind == "not_verified":
-        return (f"NOT VERIFIED: {verdict.reason}", *_group_lines(job, names))
+        return (f"NOT VERIFIED: {verdict.reason}", *_group_lines(verdict, names))
     return (f"{job.state.upper().replace('_', ' ')}: {job.failure.reason if job.failure else 'no verdict'}",)
 
 
-def _group_lines(job: JobView, names: Mapping[str, str]) -> list[str]:
-    groups = _groups(job)
-    votes = sum(len(group.peers) for group in groups)
+def _group_lines(verdict: VerdictView, names: Mapping[str, str]) -> list[str]:
     return [
-        f"  group {number}: {len(group.peers)} of {votes}: {_named(group.peers, names)}  {group.hash}"
-        for number, group in enumerate(groups, 1)
+        f"  group {number}: {len(group.peers)} of {votes_of(verdict)}: {_named(group.peers, names)}  {group.hash}"
+        for number, group in enumerate(verdict.groups, 1)
     ]
 
 

@@ -10,6 +10,7 @@ from litestar.params import FromPath, QueryParameter
 
 from node import limits, spec
 from node.api.bodies import preferred_wait_s, small_body, while_there
+from node.api.openapi import RECEIPT_JSON
 from node.api.services import api_of
 from node.api.shards import viewed
 from node.api.viewing import summary_view
@@ -17,8 +18,6 @@ from node.api.views import JobList, JobView, PlanView
 from node.errors import NodeError, TooMany
 from node.journal.records import JobRecord
 from node.model import JobSpec, Plan
-
-RECEIPT_TYPE = "application/vnd.dsse.envelope.v1+json"
 
 Caller = Request[Any, Any, Any]
 Limit = Annotated[int, QueryParameter(ge=1, le=limits.JOBS_LISTED_MAX, description="How many jobs at most.")]
@@ -81,7 +80,7 @@ async def cancel(request: Caller, job: FromPath[str]) -> JobView:
     return await viewed(request, await api_of(request).services.jobs.cancel(request.auth, job))
 
 
-@get("/jobs/{job:str}/receipt", operation_id="getReceipt", media_type=RECEIPT_TYPE)
+@get("/jobs/{job:str}/receipt", operation_id="getReceipt", media_type=RECEIPT_JSON)
 async def receipt(request: Caller, job: FromPath[str]) -> bytes:
     """The signed receipt, byte for byte: an in-toto Statement in a DSSE envelope."""
     return await api_of(request).services.jobs.receipt(request.auth, job)

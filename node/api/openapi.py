@@ -21,6 +21,8 @@ from node.api.problems import PROBLEM_JSON
 from node.api.views import Problem
 from node.model import JobSpec
 
+RECEIPT_JSON = "application/vnd.dsse.envelope.v1+json"
+
 _REF = "#/components/schemas/{name}"
 _OPEN_OPERATIONS = ("health", "getNode")
 _HEADERS = {
@@ -35,7 +37,7 @@ _BYTES = ("application/octet-stream", {"type": "string", "format": "binary"})
 _CONTENT = {
     "followJob": ("text/event-stream", {"type": "string"}),
     "followLogs": ("text/event-stream", {"type": "string"}),
-    "getReceipt": ("application/vnd.dsse.envelope.v1+json", {"type": "object"}),
+    "getReceipt": (RECEIPT_JSON, {"type": "object"}),
     "getResult": _BYTES,
     "getResultsJoined": _BYTES,
 }
