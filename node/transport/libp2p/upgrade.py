@@ -1,6 +1,7 @@
 """From a socket to an authenticated, multiplexed connection: multistream, Noise, multistream, Yamux.
 
-Lives here: the order of the steps and who the far end is. Does not live here: deadlines (``connections``, ``life``), streams' contents.
+Lives here: the order of the steps and who the far end is. Does not live here: deadlines (``connections``,
+``life``), streams' contents.
 """
 
 from __future__ import annotations
