@@ -135,8 +135,8 @@ INLINE_FETCH_S = 60.0  # The same of an inline file.
 PUBLISHED_AT_ONCE = 4  # Results that a node publishes at the same time; requesters take turns. So of taking back.
 RETRACT_S = 300.0  # What was published and is not taken back within this is tried again at the next start.
 UNTOLD_MAX = 1_000  # Publications that are still to be taken back; the oldest is left where it lies.
-INLINE_FILES_MAX = 1_024  # Results of more files do not, however small they are.
 INLINE_BYTES_MAX = 64 * KiB  # Results up to this travel in the control frame.
+INLINE_FILES_MAX = 1_024  # Results of more files do not, however small they are.
 
 # --- docker -------------------------------------------------------------------------------------
 CONTAINER_MEMORY_MIN = 6 * MiB  # The engine's own; a job that wants less is refused.
@@ -206,11 +206,11 @@ HTTP_DRAIN_S = 1.0  # At shutdown answers under way have this long.
 HTTP_LINGER_S = 2.0  # What a refused client still sends is read for this long, so that it sees the refusal.
 EVENT_KEEPALIVE_S = 15.0  # A silent event stream carries a comment this often.
 JOBS_LISTED_MAX = 1_000  # A list is no longer, whatever ``limit`` says.
+JOBS_LISTED_BYTES = 16 * MiB  # Nor has it more than the newest jobs whose records have so many bytes.
 SHARDS_SHOWN = 100  # Of a job; further ones are asked for by themselves.
 FILES_JOINED_MAX = 1_000  # Result files in one answer; the rest comes with the next.
 SHARDS_LISTED_MAX = 1_000  # A list is no longer, whatever ``limit`` says.
 SHARD_PATHS_SHOWN = 10  # Of what a shard sees; of further paths only their number. All of a plan fit in PLAN_BYTES_MAX.
-JOBS_LISTED_BYTES = 16 * MiB  # Nor has it more than the newest jobs whose records have so many bytes.
 UPLOADS_PER_CLIENT = 4  # Further uploads at the same time are refused (429).
 UPLOADS_MAX = 32  # The same over all clients of a node.
 LISTINGS_CACHED_FILES = 100_000  # Lists of result files kept in memory, in files; the oldest list goes first.
