@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, get
 from litestar.params import FromPath, QueryParameter
-from litestar.response.base import ASGIResponse
-from litestar.types import Receive, Scope, Send
-from typing_extensions import override
 
 from node import limits
-from node.api.services import Api, api_of
-from node.api.sse import stream
+from node.api.services import api_of
+from node.api.sse import Frames
 from node.api.views import LogView
 from node.errors import CallerError, Conflict, NotFound
-from node.model import ClientId, ExecutionId
+from node.model import ExecutionId
 from node.requester.jobs import LogItem, LogsAsked, Seen
 
 _SEEN = re.compile(r"([0-9a-f]{32})\.([0-9]{1,18})\.([0-9]{1,18})\Z", re.ASCII)
@@ -37,27 +35,6 @@ Execution = Annotated[str, QueryParameter(description="The beginning of an execu
 Follow = Annotated[bool, QueryParameter(description="Go on until the job has ended.")]
 
 
-class LogStream(ASGIResponse):
-    """An answer that lasts as long as there is output, or as the job."""
-
-    __slots__ = ("_api", "_asked", "_client", "_job")
-
-    def __init__(self, api: Api, client: ClientId, job: str, asked: LogsAsked) -> None:
-        super().__init__(media_type="text/event-stream")
-        self._api = api
-        self._client = client
-        self._job = job
-        self._asked = asked
-
-    @override
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises NotFound, Conflict, TooMany before the first byte."""
-        jobs = self._api.services.jobs
-        with self._api.log_streams.one(self._client):
-            async with jobs.logs(self._client, self._job, self._asked) as items:
-                await stream(_frames(items, self._asked.shard), receive, send)
-
-
 @get("/jobs/{job:str}/logs", operation_id="followLogs")
 async def follow(
     request: Caller,
@@ -65,7 +42,7 @@ async def follow(
     shard: Shard = None,
     execution: Execution = "",
     follow: Follow = False,
-) -> LogStream:
+) -> Frames:
     """The output of one execution of a shard, as server-sent events; ends after the event `end`.
 
     While the vote over the shard is open, one execution is shown and no other: the first that started, or the one that
@@ -78,7 +55,8 @@ async def follow(
     if shard is None:
         shard = await _shard_of(request, job, execution)
     asked = LogsAsked(shard=shard, execution=execution, follow=follow, seen=seen)
-    return LogStream(api_of(request), request.auth, job, asked)
+    api = api_of(request)
+    return Frames(api.log_streams.one(request.auth), _frames(api.services.jobs.logs(request.auth, job, asked), shard))
 
 
 def frame(item: LogItem, shard: int) -> bytes:
@@ -119,9 +97,12 @@ async def _shard_of(request: Caller, job: str, execution: str) -> int:
     return found.pop()
 
 
-async def _frames(items: AsyncIterator[LogItem], shard: int) -> AsyncGenerator[bytes, None]:
-    async for item in items:
-        yield frame(item, shard)
+@asynccontextmanager
+async def _frames(
+    opened: AbstractAsyncContextManager[AsyncIterator[LogItem]], shard: int
+) -> AsyncIterator[AsyncGenerator[bytes]]:
+    async with opened as items:
+        yield (frame(item, shard) async for item in items)
 
 
 def _seen(last_event_id: str) -> Seen | None:

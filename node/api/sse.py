@@ -7,10 +7,12 @@ The stream ends with its frames, when the caller goes away, or when it does not 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing
 
 import trio
-from litestar.types import Receive, Send
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+from typing_extensions import override
 
 from node import limits
 from node.api.bodies import while_there
@@ -22,8 +24,30 @@ _HEADERS = [
 ]
 
 
-async def stream(frames: AsyncGenerator[bytes, None], receive: Receive, send: Send) -> None:
-    """Answer with these, and close them; they raise nothing."""
+class Frames(ASGIResponse):
+    """An answer that lasts as long as its frames. ``place`` is held meanwhile; both may raise, before the first byte.
+
+    The frames themselves raise nothing.
+    """
+
+    __slots__ = ("_frames", "_place")
+
+    def __init__(
+        self, place: AbstractContextManager[None], frames: AbstractAsyncContextManager[AsyncGenerator[bytes]]
+    ) -> None:
+        super().__init__(media_type="text/event-stream")
+        self._place = place
+        self._frames = frames
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises what ``place`` and the opening of the frames raise."""
+        with self._place:
+            async with self._frames as frames:
+                await _stream(frames, receive, send)
+
+
+async def _stream(frames: AsyncGenerator[bytes], receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
     async with aclosing(frames), while_there(receive) as nursery:
         nursery.start_soon(_keep_alive, send)
