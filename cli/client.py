@@ -48,7 +48,6 @@ ANSWER_BYTES_MAX = 256 * limits.MiB  # A list of 100,000 result files has 120 MB
 PIECE_BYTES = 256 * limits.KiB
 _PROBLEM_BYTES_MAX = 64 * limits.KiB
 _RENEW_S = 30.0
-_SHARDS_AT_ONCE = 1000  # The most that a node shows.
 
 _T = TypeVar("_T")
 
@@ -118,7 +117,7 @@ class Client:
         """The shards of a job that began, by their numbers."""
         after = -1
         while page := self._asked(
-            ShardList, f"/v1/jobs/{_part(job)}/shards?after={after}&limit={_SHARDS_AT_ONCE}"
+            ShardList, f"/v1/jobs/{_part(job)}/shards?after={after}&limit={limits.SHARDS_LISTED_MAX}"
         ).shards:
             yield from page
             if page[-1].shard <= after:

@@ -90,6 +90,8 @@ def _hint(path: str, problem: str, data: Data) -> str:
     """Of two inputs that are in each other's way, a file that is sent along is the one that moves."""
     if "its operator" in problem:
         return "ask another node with --api, or this one's operator"
+    if _OF_AN_INPUT.fullmatch(path):
+        return "look at what it names, try again, or ask another node with --api"
     if _PLACE.match(path) is None:
         return f"`{program()} {data.command} --help` says what each flag takes"
     meant = [int(match[1]) for match in _OF_AN_INPUT.finditer(f"{path} {problem}")]

@@ -14,6 +14,7 @@ from cli.exits import Exit
 from cli.export import CarFile
 from cli.flags import Form, JobId, Node, flat
 from cli.logs import Whose, show_logs
+from node import limits
 
 if TYPE_CHECKING:
     from cli.client import Client
@@ -44,7 +45,7 @@ class Target:
 def list_jobs(
     node: Node,
     form: Form,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=limits.JOBS_LISTED_MAX, help="How many at most.")] = 20,
 ) -> Exit:
     """Your newest jobs, newest first."""
     from cli.client import Client
@@ -266,7 +267,6 @@ def fetched(client: Client, job: JobView, target: Target) -> Downloaded:
     from cli.outcome import UNVOTED
 
     folder = target.output_dir or Path(f"job-{output.short_job(job.id)}")
-    folder = folder.parent / folder.name
     check_target(folder, force=target.force)
     check_results(job)
     try:

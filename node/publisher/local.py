@@ -58,7 +58,7 @@ class LocalPublishing:
     def refusal(self, where: LocalPublisher) -> str | None:
         """See Publishing."""
         if self._listed(where) is None:
-            return f"this node publishes nothing to {where.folder} ({_FLAG} lists the folders it may write to)"
+            return f"this node publishes nothing to {where.folder}; its operator opens folders with {_FLAG} FOLDER"
         if len(_location(where, _LONGEST)) > limits.LOCATION_CHARS_MAX:
             return f"the place in {where.folder} takes more than {limits.LOCATION_CHARS_MAX} characters as a URI"
         return None

@@ -173,6 +173,9 @@ def test_rules_that_the_node_checks_name_the_flag_too() -> None:
     with pytest.raises(UsageProblem, match=r"\A--publisher: no; its operator") as caught, by_flags(asked):
         raise SpecRefused("no; its operator opens that with --x", "$.publisher")
     assert "--api" in caught.value.hint
+    with pytest.raises(UsageProblem, match=r"\A-u https://h/a: ") as caught, by_flags(asked):
+        raise SpecRefused("h does not answer", "$.inputs[1]")
+    assert "try again" in caught.value.hint
     for path in ("", "$.engine.module"):
         with pytest.raises(SpecRefused, match="no"), by_flags(asked):
             raise SpecRefused("no", path)
