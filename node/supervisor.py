@@ -180,24 +180,41 @@ async def _engines(parts: Parts) -> dict[str, str]:
 
 
 def _announce(config: ServeConfig, ready: _Ready) -> None:
-    parts, engines, containers, url = ready.parts, ready.engines, ready.containers, ready.url
-    addresses, storages = parts.transport.addresses, parts.storage.names
-    gpus = [f"{gpu.name} ({gpu.id})" for gpu in parts.gpus]
-    fields = {"peer_id": parts.identity.peer_id, "addresses": list(addresses), "api_url": url, "inputs": list(storages)}
-    fields |= {"gpus": gpus} if gpus else {}
-    fields["engines"] = [name for name, problem in engines.items() if not problem]
-    fields |= {"containers": msgspec.to_builtins(containers)} if containers else {}
+    gpus = tuple(f"{gpu.name} ({gpu.id})" for gpu in ready.parts.gpus)
     if config.log_format == "json":
-        log.info("ready", extra=fields)
+        log.info("ready", extra=_fields(ready, gpus))
         return
-    lines = [f"quorate {version('quorate')} is ready", f"  peer id  {parts.identity.peer_id}"]
-    lines += [f"  listens  {address}" for address in addresses]
-    lines += [f"  engine   {name}{problem and f': {problem}'}" for name, problem in engines.items()]
-    lines += [f"  API      {url}", f"  inputs   {', '.join(storages)}", f"  data     {config.data_dir}"]
-    lines[-1:-1] = [f"  jobs     {_of_containers(containers)}"] if containers else []
-    lines[-1:-1] = [f"  GPU      {gpu}" for gpu in gpus]
-    sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.write("\n".join(_lines(config, ready, gpus)) + "\n")
     sys.stderr.flush()
+
+
+def _fields(ready: _Ready, gpus: tuple[str, ...]) -> dict[str, object]:
+    """For programs. What a node has none of is left out."""
+    parts, containers = ready.parts, ready.containers
+    return {
+        "peer_id": parts.identity.peer_id,
+        "addresses": list(parts.transport.addresses),
+        "api_url": ready.url,
+        "inputs": list(parts.storage.names),
+        "engines": [name for name, problem in ready.engines.items() if not problem],
+        **({"containers": msgspec.to_builtins(containers)} if containers else {}),
+        **({"gpus": list(gpus)} if gpus else {}),
+    }
+
+
+def _lines(config: ServeConfig, ready: _Ready, gpus: tuple[str, ...]) -> Iterator[str]:
+    """For people."""
+    parts = ready.parts
+    yield f"quorate {version('quorate')} is ready"
+    yield f"  peer id  {parts.identity.peer_id}"
+    yield from (f"  listens  {address}" for address in parts.transport.addresses)
+    yield from (f"  engine   {name}{problem and f': {problem}'}" for name, problem in ready.engines.items())
+    yield f"  API      {ready.url}"
+    yield f"  inputs   {', '.join(parts.storage.names)}"
+    if ready.containers is not None:
+        yield f"  jobs     {_of_containers(ready.containers)}"
+    yield from (f"  GPU      {gpu}" for gpu in gpus)
+    yield f"  data     {config.data_dir}"
 
 
 def _of_containers(found: ContainersView) -> str:
