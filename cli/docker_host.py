@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,7 @@ from typing import Annotated
 import typer
 
 from cli import output
+from cli.capacity import size_or
 from cli.errors import UsageProblem
 from node.config import REGISTRIES, DockerConfig
 
@@ -86,8 +86,8 @@ class Containers:
     ] = ""
 
 
-def docker_of(wanted: Containers, size: Callable[[str, str], int]) -> DockerConfig:
-    """``size`` reads one, or says what there is by default. Raises UsageProblem."""
+def docker_of(wanted: Containers, images_bytes: int) -> DockerConfig:
+    """What was asked for; ``images_bytes`` where nothing was said of images. Raises UsageProblem."""
     if wanted.docker_allow_root and os.geteuid() != 0:
         raise UsageProblem("--docker-allow-root takes a node that is root", "what root leaves could not be removed")
     return DockerConfig(
@@ -97,7 +97,7 @@ def docker_of(wanted: Containers, size: Callable[[str, str], int]) -> DockerConf
         runtime=wanted.docker_runtime,
         sandboxes=tuple(wanted.docker_sandbox or ()),
         registries=tuple(map(_registry, wanted.docker_registry or REGISTRIES)),
-        images_bytes=size(wanted.docker_images, "--docker-images"),
+        images_bytes=size_or(wanted.docker_images, "--docker-images", images_bytes),
     )
 
 

@@ -21,7 +21,7 @@ from cli.exits import Exit
 from cli.flags import flat
 from cli.selection import Selection, selection_of
 from node import limits
-from node.config import DataConfig, DockerConfig, ServeConfig
+from node.config import DataConfig, ServeConfig
 from node.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def config_of(
         api_port=network.api_port,
         peers=tuple(network.peer or ()),
         data=_data(data, data_dir),
-        docker=_docker(containers, data_dir),
+        docker=docker_of(containers, _share(free_disk(data_dir), CACHE_SHARE)),
         capacity=capacity_of(limit, data_dir),
         selection=selection_of(selection),
         authorized_clients=network.authorized_clients,
@@ -249,11 +249,6 @@ def _data(data: Data, data_dir: Path) -> DataConfig:
         object_publish=tuple(data.object_publish or ()),
         url_cidrs=tuple(data.allow_url_cidr or ()),
     )
-
-
-def _docker(containers: Containers, data_dir: Path) -> DockerConfig:
-    by_default = _share(free_disk(data_dir), CACHE_SHARE)
-    return docker_of(containers, lambda text, flag: size_or(text, flag, by_default))
 
 
 def _share(free: int, share: float) -> int:
