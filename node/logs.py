@@ -25,6 +25,7 @@ def configure(style: Literal["text", "json"], level: Literal["debug", "info", "w
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("quorate").setLevel(level.upper())
+    logging.getLogger("quorate.node").setLevel(logging.INFO)  # Programs wait for ``ready``, whatever else they hear.
 
 
 class JsonLines(logging.Formatter):

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from node.logs import JsonLines, TextLines
+from node.logs import JsonLines, TextLines, configure
 
 
 def record(message, level=logging.INFO, **fields):
@@ -28,3 +28,22 @@ def test_a_line_stays_one_line_whatever_a_field_says(style):
 
 def test_text_lines_quote_what_has_spaces():
     assert TextLines().format(record("declined", reason="no room", job="j")).endswith('declined reason="no room" job=j')
+
+
+@pytest.fixture
+def _as_before():
+    loggers = [logging.getLogger(name) for name in (None, "quorate", "quorate.node")]
+    levels, handlers = [logger.level for logger in loggers], loggers[0].handlers
+    yield
+    loggers[0].handlers = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
+@pytest.mark.usefixtures("_as_before")
+def test_that_a_node_is_ready_is_told_at_every_level(capsys):
+    configure("json", "warning")
+    for part, event in (("node", "ready"), ("compute", "bid")):
+        logging.getLogger(f"quorate.{part}").info(event)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["event"] == "ready"
