@@ -24,7 +24,7 @@ import trio
 
 from node import inputs, logs
 from node.ambient import Ambient
-from node.api.admission import Admission, admission_for
+from node.api.admission import Admission, admission_for, list_without_effect
 from node.api.app import make_app
 from node.api.server import serve_api
 from node.api.services import Services
@@ -93,6 +93,9 @@ async def _main(config: ServeConfig, wrap: Wrap) -> None:
     ambient = Ambient()
     identity = Identity(load_or_create(config.data_dir / KEY_FILE))
     admission = admission_for(config.api_host, config.authorized_clients)
+    why = list_without_effect(admission, config.authorized_clients)
+    if why:
+        log.warning("authorized_clients_without_effect", extra={"file": str(config.authorized_clients), "why": why})
     transport = Libp2pTransport(identity, config.host, config.swarm_port)
     data = inputs.inputs(config, transport, ambient)
     probe = probe_for(config.selection)

@@ -86,6 +86,15 @@ def admission_for(host: str, authorized_clients: Path | None) -> Admission:
     return ListedKeys(authorized_clients)
 
 
+def list_without_effect(admission: Admission, authorized_clients: Path | None) -> str:
+    """Why a list that was given admits or keeps out nobody, so that an operator hears of it; "" when it does."""
+    if authorized_clients is None:
+        return ""
+    if isinstance(admission, AnyKey):
+        return "the API listens on loopback, where any key may come"
+    return "" if authorized_clients.exists() else "there is no such file, so nobody may come"
+
+
 def read_clients(path: Path) -> Mapping[ClientId, str]:
     """Names by key; nobody when there is no such file. Raises OperatorError."""
     try:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from node.api.admission import AnyKey, ListedKeys, admission_for, parse_clients
+from node.api.admission import AnyKey, ListedKeys, admission_for, list_without_effect, parse_clients
 from node.errors import Forbidden, OperatorError
 from node.model import ClientId
 
@@ -35,6 +35,15 @@ def test_a_request_that_names_an_address_is_local(host):
 def test_a_page_that_points_its_own_name_to_loopback_is_refused(host):
     with pytest.raises(Forbidden, match="loopback"):
         AnyKey().check(ALICE, host)
+
+
+def test_a_list_that_does_nothing_is_told_of(tmp_path):
+    path = tmp_path / "list"
+    assert "loopback" in list_without_effect(admission_for("127.0.0.1", path), path)
+    assert "no such file" in list_without_effect(admission_for("0.0.0.0", path), path)
+    path.write_text(LINE)
+    assert list_without_effect(admission_for("0.0.0.0", path), path) == ""
+    assert list_without_effect(admission_for("127.0.0.1", None), None) == ""
 
 
 def test_lines_comments_and_blanks():
