@@ -225,9 +225,10 @@ class Client:
         try:
             yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            tls = "is there TLS in front of it? A node alone speaks http://. Else " if self.url[:6] == "https:" else ""
             raise Unreachable(
                 f"no node answers at {self.url} ({error})",
-                f"start one with `{program()} serve`, or name another with --api URL or QUORATE_API",
+                f"{tls}start one with `{program()} serve`, or name another with --api URL or QUORATE_API",
             ) from error
         except httpx.ReadTimeout as error:
             raise Unreachable(f"the node at {self.url} is silent", "look at its log, or try again") from error

@@ -16,7 +16,8 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 _HINTS = {
     "not_signed_in": "compare the clocks of both machines; is it a Quorate node that answers there?",
-    "not_found": "`{program} job list` shows your jobs; a job belongs to the key that submitted it (QUORATE_KEY)",
+    "not_found": "`{program} job list` shows your jobs, `{program} job describe ID` what one has; a job belongs to"
+    " the key that submitted it (QUORATE_KEY)",
     "conflict": "`{program} job describe ID` shows its state",
     "too_many": "wait for jobs to end, or delete what you no longer need, and try again",
     "too_large": "make it smaller",
