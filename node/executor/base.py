@@ -19,7 +19,6 @@ from node.removal import remove
 class Capabilities:
     """What an engine can do; asked before, so that nothing is refused after."""
 
-    isolates_network: bool
     deterministic: bool
 
 

@@ -20,7 +20,7 @@ from node.model import STDERR, STDOUT, EngineSpec
 
 IDENTITY = "scripted"
 
-_CAPABILITIES = Capabilities(isolates_network=True, deterministic=True)
+_CAPABILITIES = Capabilities(deterministic=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

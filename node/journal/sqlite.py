@@ -78,7 +78,10 @@ class SqliteJournal:
                 self._prepare()
                 opening.pop_all()
         except (OSError, sqlite3.Error) as error:
-            raise JournalError(f"{path}: the journal cannot be opened: {error}") from error
+            raise JournalError(
+                f"{path}: the journal cannot be opened: {error}; give it room or rights, or, if it is damaged, put a"
+                " backup in its place, or move the data folder away and begin anew"
+            ) from error
 
     def close(self) -> None:
         """Give the file back; the write-ahead log is folded in."""

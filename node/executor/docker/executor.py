@@ -35,7 +35,7 @@ from node.model import DockerEngine, EngineSpec, about, cut
 
 log = logging.getLogger("quorate.docker")
 
-_CAPABILITIES = Capabilities(isolates_network=True, deterministic=False)
+_CAPABILITIES = Capabilities(deterministic=False)
 _MACHINE = os.uname().machine
 _OTHERWISE = "name the image by its digest (NAME@sha256:…), or pull it first"
 _KILLED = 137  # 128 + SIGKILL

@@ -44,7 +44,7 @@ VIEWS_MOUNTS_MAX = 100_000  # Of all runs at once, each 2 KB of the kernel's mem
 
 _EXIT_CODE_MAX = 255
 _IDENTITY = identity(LEVEL)
-_CAPABILITIES = Capabilities(isolates_network=True, deterministic=True)
+_CAPABILITIES = Capabilities(deterministic=True)
 
 
 @dataclass(frozen=True, slots=True)

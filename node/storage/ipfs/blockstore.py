@@ -50,7 +50,7 @@ class Blockstore:
         try:
             found = await self._ambient.offload(self._files.taken)
         except OSError as error:
-            log.warning("blocks not counted", extra={"reason": error.strerror})
+            log.warning("blocks_not_counted", extra={"reason": error.strerror})
         else:
             self._taken += found  # not as it was before the count
 
@@ -114,9 +114,9 @@ class Blockstore:
             while gone := await self._let_some_go(self._ambient.now() - older_s):
                 count += gone
         except StorageError as error:
-            log.warning("pins not let go", extra={"reason": str(error)})
+            log.warning("pins_not_let_go", extra={"reason": str(error)})
         if count:
-            log.info("pins let go", extra={"pins": count})
+            log.info("pins_let_go", extra={"pins": count})
 
     async def _let_some_go(self, before: float) -> int:
         async with self._pinning:
@@ -143,7 +143,7 @@ class Blockstore:
     def _sound(self, found: bytes | Rotten | None) -> bytes | None:
         if isinstance(found, Rotten):
             self._taken -= found.size
-            log.warning("block rotted", extra={"bytes": found.size})
+            log.warning("block_rotted", extra={"bytes": found.size})
             return None
         return found
 

@@ -195,7 +195,7 @@ class Exchange:
         except NotSpoken:
             self._asking.rests(peer, trio.current_time())
         except PeerGone as gone:
-            log.debug("cannot ask", extra={"peer": peer, "reason": str(gone)})
+            log.debug("cannot_ask", extra={"peer": peer, "reason": str(gone)})
             self._asking.rests(peer, trio.current_time())
             await trio.sleep(_AGAIN_S)
             if peer in self._protocols.neighbours:
@@ -216,7 +216,7 @@ class Exchange:
                     pass
                 await stream.send_eof()
         except PeerGone as gone:
-            log.debug("cannot answer", extra={"peer": peer, "reason": str(gone)})
+            log.debug("cannot_answer", extra={"peer": peer, "reason": str(gone)})
             self._answering.forget(peer)
 
     async def _answered(self, peer: PeerId, protocol: str, stream: ByteStream) -> bool:
@@ -283,7 +283,7 @@ class Exchange:
             await self._store.put(blocks)
         except NoRoom as error:  # The readers have them all the same.
             if self._keeps:
-                log.warning("blocks not kept", extra={"reason": str(error)})
+                log.warning("blocks_not_kept", extra={"reason": str(error)})
             self._keeps = False
         else:
             self._keeps = True
