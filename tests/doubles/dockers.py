@@ -2,8 +2,9 @@
 
 The private one lives in namespaces of its own: processes, so that whatever it started ends with it however the tests
 end, and mounts, so that none is left. Its cgroups lie below one that is named after the process of the tests; what was
-left of both by a run that was killed is removed by the next. Does not live here: where the program comes from
-(``tests/tools/docker.sh``), the fixtures (``tests/conftest.py``).
+left of both by a run that was killed is removed by the next. Its containers have no network, unless it is to have one
+of its own. Does not live here: where the program comes from (``tests/tools/docker.sh``), who is in that network
+(``bridges``), the fixtures (``tests/conftest.py``).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ HOW = "a docker engine: run one (DOCKER_HOST or /var/run/docker.sock), or, as ro
 NO_SANDBOX = "gVisor: apt-get install runsc"
 MACHINES = "unix:///var/run/docker.sock"
 LABEL = "org.quorate.node"
+BRIDGE = "172.17.0.1"  # What an engine with a network has on it.
 
 _PREFIX = "quorate-docker-"
 _DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"]
@@ -46,12 +48,19 @@ class Docker:
     host: str
     folder: Path | None = None
     flags: tuple[str, ...] = ()
+    has_network: bool = False
     _process: subprocess.Popen[bytes] | None = None
 
     @property
     def socket(self) -> Path:
         """Where it listens."""
         return Path(self.host.removeprefix("unix://"))
+
+    @property
+    def namespace(self) -> Path:
+        """Of the network that it has for itself."""
+        assert self._process is not None
+        return Path(f"/proc/{self._process.pid}/ns/net")
 
     @contextmanager
     def client(self) -> Iterator[docker.APIClient]:
@@ -92,7 +101,7 @@ class Docker:
         assert self.folder is not None
         with (self.folder / "log").open("ab") as said:
             self._process = subprocess.Popen(
-                [*_DIES_WITH_US, *_ALONE, *_command(self.folder), *self.flags],
+                [*_DIES_WITH_US, *self._alone(), *_command(self.folder), *self._bridge(), *self.flags],
                 stdin=subprocess.DEVNULL,
                 stdout=said,
                 stderr=subprocess.STDOUT,
@@ -118,6 +127,13 @@ class Docker:
         for child in children:
             os.kill(int(child), which)
 
+    def _alone(self) -> list[str]:
+        return [_ALONE[0], "--net", *_ALONE[1:]] if self.has_network else _ALONE
+
+    def _bridge(self) -> list[str]:
+        """Docker makes its own."""
+        return ["--bip", f"{BRIDGE}/24"] if self.has_network else ["--bridge", "none"]
+
 
 def the_docker() -> Iterator[Docker]:
     """The machine's engine, or a private one until the end."""
@@ -130,12 +146,12 @@ def the_docker() -> Iterator[Docker]:
 
 
 @contextmanager
-def private_docker(*flags: str) -> Iterator[Docker]:
+def private_docker(*flags: str, has_network: bool = False) -> Iterator[Docker]:
     """One that may be hurt; nothing of it is left."""
     Need().built("docker.sh", HOW)
     _sweep()
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
-    made = Docker(f"unix://{folder}/docker.sock", folder, (*flags, *_sandbox(folder)))
+    made = Docker(f"unix://{folder}/docker.sock", folder, (*flags, *_sandbox(folder)), has_network)
     try:
         made.start()
         yield made
@@ -210,7 +226,7 @@ def _runs(client: docker.APIClient, name: str) -> bool:
 
 def _command(folder: Path) -> list[str]:
     roots = ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid"]
-    apart = ["--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]
+    apart = ["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"]
     cgroups = ["--cgroup-parent", f"/{_PREFIX}{os.getpid()}"]
     return ["dockerd", "--host", f"unix://{folder}/docker.sock", *roots, *apart, *cgroups]
 
