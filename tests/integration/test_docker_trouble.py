@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +46,17 @@ def test_a_container_that_somebody_ends_is_no_result(docker: Docker, tmp_path: P
     found = while_it_runs(docker, tmp_path, trouble)
     assert isinstance(found.failure, DriverUnavailable)
     assert "somebody else" in str(found.failure)
+
+
+@pytest.mark.skipif(shutil.which("nvidia-container-runtime-hook") is not None, reason="the engine of this machine can")
+def test_a_gpu_that_the_engine_cannot_give_is_this_nodes_trouble(own_docker: Docker, tmp_path: Path) -> None:
+    async def body(node: Node) -> None:
+        failure = (await node.of(replace(node.task("true"), gpus=("GPU-1",)))).failure
+        assert isinstance(failure, DriverUnavailable)
+        assert "Container Toolkit is missing" in str(failure)
+        assert (await node.run("exit 5")).exit_code == 5
+
+    on(own_docker, tmp_path, body)
 
 
 def test_a_program_that_kills_itself_has_the_exit_code_of_that(docker: Docker, tmp_path: Path) -> None:

@@ -259,6 +259,10 @@ class DockerExecutor:
         if error.status == 404 and "no such image" in text:
             self._images.lost(_docker(run.task.engine))
             return DriverUnavailable("the image was removed from the docker engine; the run may be tried again")
+        if "could not select device driver" in text:
+            return DriverUnavailable(
+                "the docker engine here gives containers no GPU: NVIDIA's Container Toolkit is missing"
+            )
         if "oom" in text:
             return ExecutionFailed("memory", "there was too little memory to start it; raise --memory")
         if error.status == 400 or any(part in text for part in _UNSTARTABLE):
