@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from doubles.dockers import LABEL, Docker
+from doubles.dockers import LABEL, LEAVES_A_SOCKET, Docker
 from e2e.proving_ground import Ground, proving_ground
 
 IMAGE = "quorate-test-hostile"
 SMALL = ("--disk", "50MB")
 SHORT = ("--timeout", "3s")
+ROOT = ("--docker-allow-root",) if os.geteuid() == 0 else ()
 MANY = "i=0; while :; do : >/outputs/$i; i=$((i+1)); done"
 
 
@@ -26,7 +28,8 @@ def ground(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         return [str(one["Names"]) for one in found]
 
     folder = tmp_path_factory.mktemp("hostile")
-    with proving_ground(folder, "docker", (IMAGE, "--", "exit 0"), left, "--docker-host", docker.host) as made:
+    flags = ("--docker-host", docker.host, *ROOT)
+    with proving_ground(folder, "docker", (IMAGE, "--", "exit 0"), left, *flags) as made:
         yield made
 
 
@@ -67,6 +70,11 @@ def ground(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 )
 def test_it_ends_with_its_reason(ground: Ground, script: str, flags: tuple[str, ...], code: str, words: str) -> None:
     ground.endures(IMAGE, *flags, "--cpu", "1", "--", script).is_told(code, words)
+
+
+@pytest.mark.skipif(not ROOT, reason="a node that is not root cannot allow it")
+def test_a_socket_ends_with_its_reason_too(ground: Ground) -> None:
+    ground.endures(IMAGE, "--root", "--", LEAVES_A_SOCKET).is_told("result", "neither a file nor a folder")
 
 
 def test_a_sparse_file_of_a_terabyte_is_not_made(ground: Ground) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from doubles.dockers import Docker
+from doubles.dockers import LEAVES_A_SOCKET, Docker
 from integration.docker_runs import ROOMY, Ended, Node, on
 
 from node import limits
@@ -18,6 +18,7 @@ from node.removal import remove
 from node.verifier.dirhash import hash_tree
 
 SHORT = replace(ROOMY, wall_s=3, memory_bytes=512 << 20)  # For as many processes as there may be.
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="a node that is not root cannot allow it")
 MANY = "i=0; while [ $i -lt 100000 ]; do : >{}$i; i=$((i+1)); done"
 
 
@@ -162,10 +163,22 @@ def test_what_cannot_be_hashed_is_refused_by_who_hashes(docker: Docker, tmp_path
     assert not found.results.exists()
 
 
-def test_devices_cannot_be_made(docker: Docker, tmp_path: Path) -> None:
-    found = survived(docker, tmp_path, "mknod /outputs/sda b 8 0; mknod /outputs/null c 1 3; ls /outputs")
+@AS_ROOT
+def test_a_socket_that_is_left_is_refused_by_who_hashes(docker: Docker, tmp_path: Path) -> None:
+    found = survived(docker, tmp_path, LEAVES_A_SOCKET, root=True)
+    assert found.failure is None, found.failure
+    assert (found.results / "outputs/socket").is_socket()
+    assert hashed(found.results) == "result"
+    remove(found.results)
+    assert not found.results.exists()
+
+
+@pytest.mark.parametrize("root", [False, pytest.param(True, marks=AS_ROOT)])
+def test_devices_cannot_be_made(docker: Docker, tmp_path: Path, root: bool) -> None:
+    script = "mknod /outputs/sda b 8 0; mknod /outputs/null c 1 3; ls /outputs"
+    found = survived(docker, tmp_path, script, root=root)
     assert found.stdout == ""
-    assert "not permitted" in found.stderr
+    assert found.stderr.count("not permitted") == 2
 
 
 def test_modes_that_shut_the_node_out_do_not(docker: Docker, tmp_path: Path) -> None:
