@@ -9,6 +9,7 @@ control lets a client hold an answer for ever without any socket being blocked. 
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from anycorn.protocol.events import Event as StreamEvent
 from anycorn.protocol.events import Response
 from anycorn.protocol.h11 import H11Protocol
 from anycorn.task_group import TaskGroup
-from anycorn.typing import ConnectionState
+from anycorn.typing import ASGIReceiveEvent, ConnectionState
 from anycorn.worker_context import WorkerContext
 from typing_extensions import override
 
@@ -50,7 +51,7 @@ class Connection:
     async def serve(self, app: Any, config: Config, context: WorkerContext) -> None:
         """The whole life; the stream is closed afterwards."""
         async with self._stream:
-            async with TaskGroup() as requests:
+            async with _Requests() as requests:
                 protocol = _Http1(
                     ASGIWrapper(app), config, context, requests, ConnectionState({}), None, None, self._event, None
                 )
@@ -125,6 +126,26 @@ class Connection:
                     pass
             except trio.BrokenResourceError:
                 return
+
+
+class _Requests(TaskGroup):
+    """The applications of a connection, each told of its end without waiting for room in its queue.
+
+    Who tells it is itself, when it has answered; what its client sent and it did not read fills that queue, and nobody
+    else empties it.
+    """
+
+    @override
+    async def spawn_app(self, *request: Any) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
+        put = await super().spawn_app(*request)
+
+        async def told(event: ASGIReceiveEvent) -> None:
+            if event["type"] == "http.disconnect":
+                self.spawn(put, event)
+            else:
+                await put(event)
+
+        return told
 
 
 class _Http1(H11Protocol):

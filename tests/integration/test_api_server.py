@@ -9,6 +9,7 @@ import time
 import httpx
 import pytest
 import trio
+import trio.testing
 from doubles.apinode import SPEC, id_of, serving, until
 from nacl.signing import SigningKey
 
@@ -156,6 +157,30 @@ async def stuck(node, clients):
     while node.jobs.delivered != before:  # until the kernel takes no more for the first reader
         before = node.jobs.delivered
         await trio.sleep(0.3)
+
+
+async def refusing(scope, receive, send):
+    """An application that answers without reading, once it has been sent all that it may be sent before it reads."""
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.parametrize("pieces", [1, 10, 11, 1000])
+def test_an_answer_ends_its_request_however_much_of_that_was_not_read(pieces):
+    async def main():
+        async with trio.open_nursery() as nursery:
+            url = await nursery.start(serve_api, refusing, "127.0.0.1", 0)
+            host, port = url.removeprefix("http://").rsplit(":", 1)
+            head = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+            async with await trio.open_tcp_stream(host, int(port)) as stream:
+                await stream.send_all(head + b"1\r\nx\r\n" * pieces + b"0\r\n\r\n")
+                with trio.fail_after(20):
+                    received = b"".join([chunk async for chunk in stream])
+            assert received.startswith(b"HTTP/1.1 413 ")
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
 
 
 def test_the_end_of_the_node_waits_for_nobody(tmp_path):
