@@ -16,7 +16,7 @@ from cli.job_spec import job_spec, name_of
 from node import limits
 from node.errors import InvalidModule
 from node.model import JobSpec
-from node.vault.modules import check_head
+from node.vault.modules import HOW_TO_SHRINK, check_head
 
 if TYPE_CHECKING:
     from cli.submission import Deal, Limits
@@ -36,7 +36,7 @@ def read_module(path: Path) -> str:
             raise UsageProblem(
                 f"{path} has {quantities.shown_size(status.st_size)}, a module may have"
                 f" {quantities.shown_size(limits.MODULE_BYTES_MAX)}",
-                "build it without debug information (wasm-opt -Oz, or strip)",
+                HOW_TO_SHRINK,
             )
         with path.open("rb") as file:
             check_head(file.read(_HEAD_BYTES), whole=True)

@@ -34,12 +34,12 @@ class BrokenOff(HTTPException):
     status_code = 400
 
 
-def declared_length(headers: Headers, bytes_max: int) -> int | None:
-    """Content-Length, if there is one. Raises TooLarge before a byte of the body is read."""
+def declared_length(headers: Headers, bytes_max: int, hint: str = "") -> int | None:
+    """Content-Length, if there is one. Raises TooLarge, with the hint, before a byte of the body is read."""
     text = headers.get("content-length", "")
     length = int(text) if text.isdecimal() else None
     if length is not None and length > bytes_max:
-        raise TooLarge(f"expected at most {bytes_max} bytes, and Content-Length says {length}")
+        raise TooLarge(f"expected at most {bytes_max} bytes, and Content-Length says {length}{hint and f'; {hint}'}")
     return length
 
 

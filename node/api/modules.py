@@ -23,7 +23,7 @@ from node.api.views import ModuleView
 from node.errors import CallerError, InvalidModule, NotFound, TooMany
 from node.journal.base import SaveModule
 from node.model import ClientId, Sha256
-from node.vault.modules import Upload
+from node.vault.modules import HOW_TO_SHRINK, Upload
 
 PIECE_BYTES = 1024 * 1024
 
@@ -42,7 +42,7 @@ async def upload(request: Caller) -> Response[ModuleView]:
     """
     api = api_of(request)
     client: ClientId = request.auth
-    length = declared_length(request.headers, limits.MODULE_BYTES_MAX)
+    length = declared_length(request.headers, limits.MODULE_BYTES_MAX, HOW_TO_SHRINK)
     wanted = _declared_digest(request)
     with api.uploads.one(client):
         await _check_quota(api.services, client, length or 0)

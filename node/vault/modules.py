@@ -20,6 +20,8 @@ from node.errors import InvalidModule, NoRoom, OperatorError, TooLarge
 from node.model import Sha256
 from node.room import need_room
 
+HOW_TO_SHRINK = "build it without debug information (wasm-opt -Oz, or strip)"
+
 _MAGIC = b"\0asm\x01\0\0\0"
 
 
@@ -43,7 +45,7 @@ class Upload:
         """Append. Raises TooLarge, InvalidModule (as soon as the first bytes say so), NoRoom."""
         self.size += len(chunk)
         if self.size > self._bytes_max:
-            raise TooLarge(f"a module may have {self._bytes_max} bytes")
+            raise TooLarge(f"expected at most {self._bytes_max} bytes; {HOW_TO_SHRINK}")
         if len(self._head) < len(_MAGIC):
             self._head += chunk[: len(_MAGIC) - len(self._head)]
             check_head(self._head, whole=False)

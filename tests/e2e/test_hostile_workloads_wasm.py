@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,11 +22,15 @@ from contract.wasm_bombs import (
 from contract.wasm_modules import CREATE, LOOP, MEMORY_BOMB, OPENED, READ, WRITE, Text, Wasm, command, wat
 from doubles.pulse import Pulse
 from e2e.proving_ground import HEALTH_S_MAX, Ground, proving_ground
+from e2e.traces import clean_environment
+from e2e.users import QUORATE
 
 from node import limits
 from node.varint import encode
+from node.vault.modules import HOW_TO_SHRINK
 
 MEMORY = '(memory (export "memory") 1)'
+LARGER_BYTES = 200_000_000
 SMALL = ("--disk", "50MB")
 SHORT = ("--timeout", "3s")
 
@@ -152,15 +157,55 @@ def test_a_module_of_the_largest_size_runs(ground: Ground) -> None:
     assert ground.endures(written(ground, Wasm(wasm + custom))).exit_code == 0
 
 
-def test_a_larger_module_is_refused_by_both_who_sends_and_who_receives_it(ground: Ground) -> None:
+@pytest.fixture
+def larger(ground: Ground) -> Path:
+    """A module of 200 MB."""
     path = ground.user.home / "larger.wasm"
     path.write_bytes(command("").data)
-    os.truncate(path, 200_000_000)
-    ran = ground.user.asks(ground.node, "wasm", "run", str(path))
-    assert ran.returncode == 2
-    assert "200" in ran.stderr
-    with ground.node.client() as client, path.open("rb") as file, Pulse(ground.node.ready["api_url"]) as pulse:
-        answer = client.post("/v1/modules", content=file, headers={"content-type": "application/wasm"})
-    assert answer.status_code == 413
+    os.truncate(path, LARGER_BYTES)
+    return path
+
+
+def test_who_sends_a_larger_module_is_told_before_it_is_read(ground: Ground, larger: Path) -> None:
+    code, said, most_bytes = measured(ground, "wasm", "run", str(larger))
+    assert code == 2
+    for words in ("200.0 MB", "67.1 MB", HOW_TO_SHRINK):
+        assert words in said
+    assert most_bytes - measured(ground, "wasm", "run", "none.wasm")[2] < LARGER_BYTES / 10
+
+
+@pytest.mark.parametrize("is_declared", [True, False], ids=["declared", "streamed"])
+def test_who_receives_a_larger_module_refuses_it_without_keeping_it(
+    ground: Ground, larger: Path, is_declared: bool
+) -> None:
+    before_bytes = most_from_now(ground.node.process.pid)
+    with ground.node.client() as client, larger.open("rb") as file, Pulse(ground.node.ready["api_url"]) as pulse:
+        answer = client.post("/v1/modules", content=file if is_declared else iter(lambda: file.read(1 << 20), b""))
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert HOW_TO_SHRINK in answer.json()["detail"]
+    assert most_bytes(ground.node.process.pid) - before_bytes < LARGER_BYTES / 10
     assert pulse.worst_s < HEALTH_S_MAX
     assert ground.ended(*ground.honest).exit_code == 0
+
+
+def measured(ground: Ground, *arguments: str) -> tuple[int, str, int]:
+    """A command's exit code, what it says in one line, and the most memory that it had, in bytes."""
+    environment = {**clean_environment(ground.user.home), "QUORATE_API": ground.node.ready["api_url"]}
+    with subprocess.Popen([QUORATE, *arguments], env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = " ".join(process.stderr.read().split())
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, said, usage.ru_maxrss * 1024
+
+
+def most_from_now(pid: int) -> int:
+    """Forget the most memory that a process had; what it has now, in bytes."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return most_bytes(pid)
+
+
+def most_bytes(pid: int) -> int:
+    """The most memory that a process had."""
+    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
