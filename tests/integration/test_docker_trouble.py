@@ -184,5 +184,7 @@ def test_docker_that_is_turned_off_is_not_looked_for() -> None:
     executor = DockerExecutor(DockerConfig(), Path("/nowhere"), "me", Threads())
     with pytest.raises(DriverUnavailable, match="--docker-host"):
         trio.run(executor.probe)
-    with pytest.raises(ResourceError, match="docker is turned off on this node"):
+    with pytest.raises(
+        ResourceError, match=r"turned off on this node \(--docker-host\); name .* by its digest \(\S+\)$"
+    ):
         trio.run(executor.resolved, DockerEngine(image="busybox"))

@@ -37,7 +37,8 @@ log = logging.getLogger("quorate.docker")
 
 _CAPABILITIES = Capabilities(deterministic=False)
 _MACHINE = os.uname().machine
-_OTHERWISE = "name the image by its digest (NAME@sha256:…), or pull it first"
+_BY_DIGEST = "name the image by its digest (NAME@sha256:…)"
+_OTHERWISE = f"{_BY_DIGEST}, or pull it first"
 _KILLED = 137  # 128 + SIGKILL
 # How the engine says that it is the workload which cannot be started, and not the engine that cannot start it.
 _UNSTARTABLE = (
@@ -143,6 +144,7 @@ class DockerExecutor:
 
     async def resolved(self, engine: EngineSpec) -> EngineSpec:
         """See Executor.resolved. An image that is named by its digest takes no engine."""
+        otherwise = _OTHERWISE if self._config.socket is not None else _BY_DIGEST
         try:
             with trio.move_on_after(limits.IMAGE_LOOK_S + limits.DOCKER_CALL_S):
                 return await self._images.pinned(_docker(engine))
@@ -151,7 +153,7 @@ class DockerExecutor:
         except Unknown as error:
             raise ResourceError(f"{error}; {_OTHERWISE}") from error
         except DriverUnavailable as error:
-            raise DriverUnavailable(f"{error}; {_OTHERWISE}") from error
+            raise DriverUnavailable(f"{error}; {otherwise}") from error
         raise DriverUnavailable("this node is looking up too many images; try again later, or name it by its digest")
 
     async def run(self, task: Task, results: Path, collect: Collect) -> int:
