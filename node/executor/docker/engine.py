@@ -93,6 +93,7 @@ class Engine:
         """Who is there; from now on its version of the API is spoken."""
         self.close()
         found = await self._call(self._met, limits.DOCKER_PING_S)
+        self.close()  # Who asked speaks the version of before.
         options = found.get("SecurityOptions") or []
         return Information(
             frozenset(found.get("Runtimes") or {}),
