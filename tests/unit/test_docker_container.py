@@ -114,8 +114,12 @@ def test_gpus_are_given_one_by_one() -> None:
     assert (asked["DeviceIDs"], asked["Capabilities"]) == (["GPU-1", "GPU-2"], [["gpu"]])
 
 
-def test_a_job_without_gpus_gets_none_by_naming_them() -> None:
-    assert made(task(env={"NVIDIA_VISIBLE_DEVICES": "all"}))["Env"][-1] == "NVIDIA_VISIBLE_DEVICES=void"
+@pytest.mark.parametrize(
+    ("gpus", "visible"), [((), "void"), (("GPU-1",), "GPU-1"), (("GPU-1", "GPU-2"), "GPU-1,GPU-2")]
+)
+def test_a_job_gets_no_gpu_by_naming_it(gpus: tuple[str, ...], visible: str) -> None:
+    env = made(task(gpus=gpus, env={"NVIDIA_VISIBLE_DEVICES": "all"}))["Env"]
+    assert env == [f"NVIDIA_VISIBLE_DEVICES={visible}"]
 
 
 def test_what_cannot_be_made_is_a_failure_that_says_why() -> None:

@@ -53,7 +53,7 @@ def body(task: Task, image: str, volumes: Sequence[str], results: Path, place: P
         "Image": image,
         "Hostname": HOSTNAME,
         "User": place.user,
-        "Env": _env(engine.env, has_gpus=bool(task.gpus)),
+        "Env": _env(engine.env, task.gpus),
         "Cmd": list(engine.args) or None,
         # An empty one is written as docker's own command line writes it.
         "Entrypoint": None if engine.entrypoint is None else list(engine.entrypoint) or [""],
@@ -67,9 +67,9 @@ def body(task: Task, image: str, volumes: Sequence[str], results: Path, place: P
     }
 
 
-def _env(given: Mapping[str, str], *, has_gpus: bool) -> list[str]:
-    """By its variable NVIDIA's runtime, where it is the engine's default, would give any job every GPU."""
-    named = given if has_gpus else {**given, "NVIDIA_VISIBLE_DEVICES": "void"}
+def _env(given: Mapping[str, str], gpus: Sequence[str]) -> list[str]:
+    """By its variable, a job's or an image's, NVIDIA's runtime would give every GPU where it is the engine's default."""
+    named = {**given, "NVIDIA_VISIBLE_DEVICES": ",".join(gpus) or "void"}
     return [f"{name}={value}" for name, value in named.items()]
 
 
