@@ -57,7 +57,7 @@ class Container(Work):
     root: Annotated[
         bool, typer.Option("--root", help="Be root inside, where the operator allows it.", rich_help_panel=INSIDE)
     ] = False
-    gpu: Annotated[int, typer.Option(min=0, metavar="N", help="GPUs.", rich_help_panel=LIMITS)] = 0
+    gpu: Annotated[int, typer.Option(min=0, metavar="N", help="NVIDIA GPUs.", rich_help_panel=LIMITS)] = 0
 
 
 @app.callback()

@@ -1,7 +1,8 @@
 """What a container is given: the whole body of its creation, as the engine's API takes it. Pure.
 
 Everything that holds a job in stands in ``_host_config``. The rest of the machine is reached by none of it: no
-capability, no network, no device, no path but the mounts of the task, and no docker socket among them.
+capability, no network and no device unless the task has them, no path but the mounts of the task, and no docker socket
+among them.
 Does not live here: who may ask for what (``policy``), the folders that are mounted (``outputs``).
 """
 
@@ -68,7 +69,7 @@ def body(task: Task, image: str, volumes: Sequence[str], results: Path, place: P
 
 
 def _env(given: Mapping[str, str], gpus: Sequence[str]) -> list[str]:
-    """By its variable, a job's or an image's, NVIDIA's runtime would give every GPU where it is the engine's default."""
+    """By its variable, a job's or an image's, NVIDIA's runtime would give all GPUs where it is the engine's default."""
     named = {**given, "NVIDIA_VISIBLE_DEVICES": ",".join(gpus) or "void"}
     return [f"{name}={value}" for name, value in named.items()]
 
