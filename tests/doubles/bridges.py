@@ -37,7 +37,7 @@ def networked_docker() -> Iterator[Docker]:
         try:
             made = running.enter_context(private_docker(has_network=True))
         except AssertionError as failed:
-            if "bridge" not in str(failed):
+            if 'default "bridge" network' not in str(failed):
                 raise
             Need().lacking(f"{NO_BRIDGE}: {failed}")
         yield made
