@@ -11,7 +11,6 @@ Does not live here: what is kept for how long, and who waits for whom (``node.st
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import itertools
 import os
 import re
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node import limits
+from node.durable import sync_tree
 from node.errors import OperatorError, StorageError
 from node.removal import remove
 
@@ -128,7 +128,7 @@ def _settled(path: Path, bytes_max: int) -> int:
             raise StorageError("what was fetched holds something that is neither a file nor a folder")
         if size > bytes_max:
             raise StorageError(f"more was fetched than the {bytes_max} bytes that were announced")
-    _synced(path)
+    sync_tree(path)
     return taken
 
 
@@ -141,15 +141,3 @@ def _walked(top: Path) -> Iterator[tuple[os.stat_result, str]]:
         if stat.S_ISDIR(found.st_mode):
             with os.scandir(path) as entries:
                 waiting.extend(entry.path for entry in entries)
-
-
-def _synced(path: Path) -> None:
-    """The bytes are on the disk. A tree by one call for its filesystem: one for each of 100,000 files takes minutes."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISDIR(os.fstat(handle).st_mode):
-            os.fsync(handle)
-        elif ctypes.CDLL(None, use_errno=True).syncfs(handle):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    finally:
-        os.close(handle)

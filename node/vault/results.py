@@ -12,11 +12,12 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Callable, Collection
+import threading
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from node.durable import sync, sync_tree
 from node.errors import NoRoom, NotFound, OperatorError
 from node.journal.records import JobRecord
 from node.model import VaultPublisher
@@ -25,6 +26,7 @@ from node.room import need_room
 _PARTIAL = ".partial-"
 _FOLDERS_ABOVE = 3  # client, job name, time
 _ATTEMPTS = 8
+_SHARING = threading.Lock()  # Over the folders that jobs share.
 
 
 class Intake:
@@ -48,46 +50,52 @@ class Intake:
     def put(self, name: str, content: bytes) -> None:
         """One whole small file. Raises NoRoom."""
         with self.file(name) as file:
-            _written(file.write, content)
+            self.append(file, content)
 
     def file(self, name: str, offset: int = 0) -> BinaryIO:
         """A file to write from ``offset`` on; what lay behind it is cut off. Raises NoRoom."""
-        path = self._partial / PurePosixPath(name)
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = path.open("r+b" if path.exists() else "wb", buffering=0)
-            file.seek(offset)
-            file.truncate()
+            file = _opened(f"{self._partial}/{name}", offset)
+            if offset:
+                file.seek(offset)
+                file.truncate()
         except OSError as error:
             raise NoRoom(f"the results cannot be kept: {error.strerror}") from error
         return file
 
     def append(self, file: BinaryIO, chunk: bytes) -> None:
         """More of a file that ``file`` opened. Raises NoRoom."""
-        _written(file.write, chunk)
+        view = memoryview(chunk)
+        try:
+            while view:
+                view = view[file.write(view) :]
+        except OSError as error:
+            raise NoRoom(f"the results cannot be kept: {error.strerror}") from error
 
     def settle(self, part: str) -> None:
         """Sync a part that is complete, so that little is left to do in the end. Raises NoRoom."""
         folder = self._partial / PurePosixPath(part)
         try:
-            _sync_tree(folder, frozenset())
+            sync_tree(folder)
         except OSError as error:
             raise NoRoom(f"the results cannot be kept: {error.strerror}") from error
         self._settled.add(str(folder))
 
     def drop(self, part: str) -> None:
         """Leave nothing of a part behind."""
-        shutil.rmtree(self._partial / PurePosixPath(part), ignore_errors=True)
+        folder = self._partial / PurePosixPath(part)
+        self._settled.discard(str(folder))
+        shutil.rmtree(folder, ignore_errors=True)
 
     def finish(self) -> Path:
         """Sync what is not, then give everything its name. Raises NoRoom."""
         try:
-            _sync_tree(self._partial, self._settled)
+            sync_tree(self._partial, self._settled)
             shutil.rmtree(self._final, ignore_errors=True)
             self._partial.rename(self._final)
             self._is_final = True
-            for above in list(self._final.parents)[: _FOLDERS_ABOVE + 1]:
-                _sync(above)
+            sync(self._final.parent)
+            sync(self._final.parents[1])
         except OSError as error:
             raise NoRoom(f"the results cannot be kept: {error.strerror}") from error
         return self._final
@@ -113,7 +121,16 @@ class Results:
         need_room(self._root)
 
     def sweep(self) -> None:
-        """Remove what a crash left half-written."""
+        """Remove what a crash left half-written; the folders that jobs share, it may have left unsynced.
+
+        Raises OperatorError when the folder cannot be used.
+        """
+        try:
+            for shared in (self._root, *self._root.iterdir()):
+                with contextlib.suppress(PermissionError):  # lost+found, say: no client's.
+                    sync(shared)
+        except OSError as error:
+            raise OperatorError(f"{self._root} cannot be used: {error.strerror}") from error
         for left_over in self._root.glob(f"*/*/*/{_PARTIAL}*"):
             shutil.rmtree(left_over, ignore_errors=True)
             _remove_empty(left_over)
@@ -170,15 +187,40 @@ class Results:
 
 
 def _make(folder: Path) -> None:
-    """With the folders above it, also when another thread removes one of those because it is empty."""
+    """A job's, with the folders above it, also when another thread removes one of those because it is empty.
+
+    Those that jobs share, of the client and of the name, are on the disk before a job relies on them being there.
+    """
     for attempt in range(_ATTEMPTS):
         try:
-            folder.mkdir(mode=0o700, parents=True)
+            with _SHARING:
+                _make_durable(folder.parents[1])
+            folder.parent.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(mode=0o700)
         except FileNotFoundError:
             if attempt == _ATTEMPTS - 1:
                 raise
         else:
             return
+
+
+def _make_durable(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_durable(folder.parent)
+    folder.mkdir(mode=0o700)
+    sync(folder.parent)
+
+
+def _opened(path: str, offset: int) -> BinaryIO:
+    """To write; most files lie in a folder that is there."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (0 if offset else os.O_TRUNC)
+    try:
+        handle = os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        handle = os.open(path, flags, 0o666)
+    return os.fdopen(handle, "wb", buffering=0)
 
 
 def _remove_empty(folder: Path) -> None:
@@ -195,28 +237,3 @@ def _regular(file: int, name: str) -> BinaryIO:
         os.close(file)
         raise NotFound(f"no result file {name!r}")
     return os.fdopen(file, "rb")
-
-
-def _written(write: Callable[[bytes], int], content: bytes) -> None:
-    view = memoryview(content)
-    try:
-        while view:
-            view = view[write(bytes(view)) :]
-    except OSError as error:
-        raise NoRoom(f"the results cannot be kept: {error.strerror}") from error
-
-
-def _sync_tree(root: Path, settled: Collection[str]) -> None:
-    for folder, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if os.path.join(folder, name) not in settled]
-        for name in files:
-            _sync(Path(folder) / name)
-        _sync(Path(folder))
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

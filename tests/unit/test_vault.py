@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 
 import pytest
 
-from node.errors import InvalidModule, NoRoom, NotFound, TooLarge
+from node.errors import InvalidModule, NoRoom, NotFound, OperatorError, TooLarge
 from node.journal.records import JobRecord, ResultsRecord
 from node.model import JobSpec, WasmEngine
 from node.vault.modules import Modules, check_head
@@ -34,6 +35,13 @@ def kept(vault, files, job="a" * 32):
     for name, content in files.items():
         intake.put(name, content)
     return intake.finish()
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    paths = []
+    monkeypatch.setattr(os, "fsync", lambda handle: paths.append(os.readlink(f"/proc/self/fd/{handle}")))
+    return paths
 
 
 def test_results_are_filed_by_client_name_time_and_job(tmp_path):
@@ -165,12 +173,11 @@ def test_the_module_used_longest_ago_goes_first(tmp_path):
     assert [modules.size(name) for name in names] == [14, None, 14]
 
 
-def test_parts_that_are_settled_are_synced_once_and_dropped_ones_are_gone(tmp_path, monkeypatch):
-    synced = []
-    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
+def test_parts_that_are_settled_are_synced_once_and_dropped_ones_are_gone(tmp_path, synced):
     intake = Results(tmp_path).intake(record())
     for number in range(3):
         intake.put(f"per_shard/{number}/outputs/a", b"x")
+    synced.clear()
     intake.settle("per_shard/0/")
     assert sorted(map(os.path.basename, synced)) == ["0", "a", "outputs"]
     intake.drop("per_shard/1/")
@@ -179,3 +186,44 @@ def test_parts_that_are_settled_are_synced_once_and_dropped_ones_are_gone(tmp_pa
     assert sorted(path.name for path in (final / "per_shard").iterdir()) == ["0", "2"]
     assert sum(path.endswith("/outputs/a") for path in synced) == 1
     assert any(path.endswith("/per_shard") for path in synced)
+
+
+def test_a_part_that_came_again_after_it_was_dropped_is_synced_again(tmp_path, synced):
+    intake = Results(tmp_path).intake(record())
+    intake.put("per_shard/0/stdout", b"x")
+    intake.settle("per_shard/0/")
+    intake.drop("per_shard/0/")
+    intake.put("per_shard/0/stdout", b"y")
+    synced.clear()
+    intake.finish()
+    assert sum(path.endswith("/stdout") for path in synced) == 1
+
+
+def test_folders_are_synced_before_a_job_has_its_name_and_those_that_jobs_share_once(tmp_path, synced):
+    vault = Results(tmp_path)
+    client, name = tmp_path / ("c" * 64), tmp_path / ("c" * 64) / "census"
+    time = name / "2023-11-14T22-13-20.500000Z"
+    first = vault.intake(record())
+    assert synced == [str(tmp_path), str(client)]
+    second = vault.intake(record("b" * 32))
+    assert len(synced) == 2
+    for intake, job in ((first, "a"), (second, "b")):
+        synced.clear()
+        intake.finish()
+        assert synced == [str(time / f".partial-{job * 32}"), str(time), str(name)]
+
+
+def test_what_jobs_share_and_a_killed_node_did_not_sync_is_synced_at_the_start(tmp_path, synced):
+    client = tmp_path / ("c" * 64)
+    (client / "census").mkdir(parents=True)
+    Results(tmp_path).sweep()
+    assert synced == [str(tmp_path), str(client)]
+
+
+def test_a_disk_that_fails_at_the_start_is_the_operators(tmp_path, monkeypatch):
+    def failed(_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", failed)
+    with pytest.raises(OperatorError, match=re.escape(f"{tmp_path} cannot be used: {os.strerror(errno.EIO)}")):
+        Results(tmp_path).sweep()

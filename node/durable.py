@@ -1,0 +1,65 @@
+"""What a power cut must not take: a file, a folder or a whole tree brought to the disk. Blocking; through Offload.
+
+fsync(2) brings the bytes of one file, or the names in one folder, and waits for the journal and the disk each time: for
+100,000 files that is a minute. syncfs(2) brings everything that anybody has written to the filesystem, in one go: it
+costs next to nothing for many small files, and seconds when another process has gigabytes that are not written yet.
+Both report a failed write-back (syncfs since Linux 5.8; before, it says nothing), but syncfs each failure once, and of
+any file: of trees that are synced at the same time on a failing disk, one may be told of another's.
+Does not live here: giving what is whole its name, which comes after.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Collection, Iterator
+from itertools import islice
+from pathlib import Path
+
+# So many are 50 ms one by one (ext4, virtual NVMe); one syncfs is 3 ms there on a disk at rest, 20 ms beside a writer
+# of 300 MB/s, and 700 ms with 1.5 GB to be written first, which is what the usual few files are not to wait for.
+_ONE_BY_ONE_MAX = 256
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def sync(path: str | Path) -> None:
+    """The bytes of a file, or the names in a folder. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_tree(top: Path, without: Collection[str] = ()) -> None:
+    """A file, or a folder and all in it, where there are only files and folders; not the name of ``top`` itself.
+
+    ``without``: paths of folders in it that were synced before. Raises OSError.
+    """
+    found = list(islice(_found(os.fspath(top), without), _ONE_BY_ONE_MAX + 1))
+    if len(found) > _ONE_BY_ONE_MAX:
+        _sync_filesystem(top)
+    else:
+        for path in found:
+            sync(path)
+
+
+def _sync_filesystem(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _LIBC.syncfs(handle):
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error), os.fspath(path))
+    finally:
+        os.close(handle)
+
+
+def _found(top: str, without: Collection[str]) -> Iterator[str]:
+    """Each folder and each file, once."""
+    waiting = [top]
+    while waiting:
+        path = waiting.pop()
+        yield path
+        if os.path.isdir(path):
+            with os.scandir(path) as entries:
+                waiting.extend(entry.path for entry in entries if entry.path not in without)
