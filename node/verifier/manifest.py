@@ -15,9 +15,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from heapq import merge
+from itertools import chain, islice, pairwise
 from operator import attrgetter
 
 import msgspec
@@ -34,6 +35,11 @@ _SIZE = re.compile(r"(?:0|[1-9][0-9]{0,18})\Z")
 _STEPS = frozenset(("", ".", ".."))  # Parts that name no file of their own.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SIZE_MAX = 2**62
+_NAME = attrgetter("name")
+# The longest lists have 100,000 rows and 64 MiB. No single call for one may last: none lets another thread run before
+# it returns, and in one of those the node answers its peers.
+_ROWS = 4096
+_PIECE_BYTES = limits.MiB
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -56,16 +62,22 @@ class Manifest:
 
     def render(self) -> bytes:
         """The text whose sha256 is the hash."""
-        return "".join(f"{line.sha256}  {line.name}\n" for line in self.lines).encode()
+        return b"".join(self._pieces())
 
     def h1(self) -> DirHash:
         """The hash that nodes vote on."""
-        return DirHash("h1:" + base64.b64encode(hashlib.sha256(self.render()).digest()).decode())
+        digest = hashlib.sha256()
+        for piece in self._pieces():
+            digest.update(piece)
+        return DirHash("h1:" + base64.b64encode(digest.digest()).decode())
+
+    def _pieces(self) -> Iterator[bytes]:
+        return _encoded(f"{line.sha256}  {line.name}\n" for line in self.lines)
 
 
 def manifest_of(lines: Iterable[Line]) -> Manifest:
     """Lines in any order, names already checked with ``name_problem``."""
-    return Manifest(tuple(sorted(lines, key=attrgetter("name"))))
+    return Manifest(tuple(_sorted(list(lines))))
 
 
 def voted(manifest: Manifest, on: VotedOn) -> Manifest:
@@ -113,9 +125,9 @@ def parse(body: bytes) -> Manifest:
 
 def render_sized(manifest: Manifest, sizes: Sequence[int]) -> bytes:
     """The text with the size of each file in front of its line: what answers ``messages.ManifestWanted``."""
-    return "".join(
-        f"{size} {line.sha256}  {line.name}\n" for line, size in zip(manifest.lines, sizes, strict=True)
-    ).encode()
+    return b"".join(
+        _encoded(f"{size} {line.sha256}  {line.name}\n" for line, size in zip(manifest.lines, sizes, strict=True))
+    )
 
 
 def parse_sized(body: bytes) -> tuple[Manifest, tuple[int, ...]]:
@@ -142,18 +154,38 @@ def check_sizes(manifest: Manifest, sizes: Sequence[int], *, bytes_max: int) -> 
     return total
 
 
-def _rows(body: bytes) -> list[str]:
+def _sorted(lines: list[Line]) -> Iterable[Line]:
+    """By name."""
+    runs = [sorted(lines[at : at + _ROWS], key=_NAME) for at in range(0, len(lines), _ROWS)]
+    return merge(*runs, key=_NAME) if len(runs) > 1 else chain(*runs)
+
+
+def _encoded(rows: Iterator[str]) -> Iterator[bytes]:
+    while piece := "".join(islice(rows, _ROWS)):
+        yield piece.encode()
+
+
+def _rows(body: bytes) -> Iterator[str]:
     if len(body) > limits.MANIFEST_BYTES_MAX:
         raise BadResult(f"a manifest of {len(body)} bytes, the limit is {limits.MANIFEST_BYTES_MAX}")
-    if body.count(b"\n") > limits.RESULT_FILES_MAX:
-        raise BadResult(f"a manifest of more than {limits.RESULT_FILES_MAX} files")
+    count = end = 0
+    while (start := end) < len(body):
+        end = body.rfind(b"\n", start, start + _PIECE_BYTES) + 1
+        if not end:
+            raise BadResult("a manifest that does not end with a whole line, or has one longer than any name")
+        rows = _decoded(body[start:end]).split("\n")
+        rows.pop()
+        count += len(rows)
+        if count > limits.RESULT_FILES_MAX:
+            raise BadResult(f"a manifest of more than {limits.RESULT_FILES_MAX} files")
+        yield from rows
+
+
+def _decoded(piece: bytes) -> str:
     try:
-        rows = body.decode().split("\n")
+        return piece.decode()
     except UnicodeDecodeError as error:
         raise BadResult("a manifest that is not valid UTF-8") from error
-    if rows.pop():
-        raise BadResult("a manifest that does not end with a whole line")
-    return rows
 
 
 def _line(row: str) -> Line:

@@ -58,6 +58,22 @@ def test_nothing_has_the_hash_of_no_text() -> None:
     assert parse(b"") == Manifest(())
 
 
+def test_a_long_list_is_the_same_text_as_a_short_one() -> None:
+    """Which is sorted, rendered and parsed in pieces; some of its characters have several bytes."""
+    lines = [Line(Sha256(sha(str(number))), f"results/{number % 7}/{'ü' * 120}/{number}") for number in range(9_999)]
+    ordered = sorted(lines, key=lambda line: line.name)
+    text = "".join(f"{line.sha256}  {line.name}\n" for line in ordered).encode()
+    manifest = manifest_of(lines)
+    assert manifest == parse(text) == Manifest(tuple(ordered))
+    assert manifest.render() == text
+    assert manifest.h1() == "h1:" + base64.b64encode(hashlib.sha256(text).digest()).decode()
+    sizes = tuple(range(len(lines)))
+    assert parse_sized(render_sized(manifest, sizes)) == (manifest, sizes)
+    for broken in (text[:-1], text + b"0", text.replace("ü".encode(), b"\xc3x", 1), text + text):
+        with pytest.raises(BadResult):
+            parse(broken)
+
+
 def test_names_sort_by_their_bytes() -> None:
     names = ["results/Z", "results/a", "results/a!", "results/a/b", "results/é", "results/\uffff", "results/😀"]
     del names[1]  # A file cannot be where a folder is.
