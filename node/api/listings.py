@@ -6,6 +6,7 @@ not hash to what the owner was told. Lives here: building and remembering such l
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ import msgspec
 from node import limits
 from node.api.views import FileView, ManifestView
 from node.errors import StorageError
+from node.json_lists import filled, from_base64
 from node.model import Hex64, JobId
+
+_ENCODER = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,10 @@ class Listing:
 
     view: ManifestView
     by_name: Mapping[str, FileView]
+
+    def rendered(self) -> bytes:
+        """The view as JSON. Blocking, for a long one."""
+        return filled(_ENCODER.encode(msgspec.structs.replace(self.view, files=())), self.view.files, _ENCODER)
 
 
 class Listings:
@@ -56,35 +64,36 @@ class Listings:
             self._files -= len(listing.by_name)
 
 
-class _Digest(msgspec.Struct, frozen=True):
+class _Digest(msgspec.Struct, frozen=True, gc=False):
     sha256: Hex64
 
 
-class _Annotations(msgspec.Struct, frozen=True):
+class _Annotations(msgspec.Struct, frozen=True, gc=False):
     voted: bool = True
 
 
-class _Subject(msgspec.Struct, frozen=True):
+class _Subject(msgspec.Struct, frozen=True, gc=False):
     name: str
     digest: _Digest
     annotations: _Annotations = _Annotations()
 
 
-class _Statement(msgspec.Struct, frozen=True):
+class _Statement(msgspec.Struct, frozen=True, gc=False):
     subject: tuple[_Subject, ...]
 
 
 class _Envelope(msgspec.Struct, frozen=True):
-    payload: bytes  # base64 in JSON
+    payload: msgspec.Raw  # base64 in JSON
 
 
 def listing_of(receipt: bytes, folder: Path, h1: str) -> Listing:
     """Blocking: the list of a job whose results lie in ``folder``. Raises StorageError."""
     try:
         envelope = msgspec.json.decode(receipt, type=_Envelope)
-        subjects = msgspec.json.decode(envelope.payload, type=_Statement).subject
-        sizes = [(folder / subject.name).lstat().st_size for subject in subjects]
-    except msgspec.DecodeError as error:
+        payload = from_base64(memoryview(envelope.payload)[1:-1])
+        subjects = msgspec.json.decode(payload, type=_Statement).subject
+        sizes = [os.lstat(f"{folder}/{subject.name}").st_size for subject in subjects]
+    except ValueError as error:  # Of msgspec, which also says so when it is no JSON, or of the base64.
         raise StorageError("the receipt of this job cannot be read") from error
     except OSError as error:
         raise StorageError("a result file of this job is missing on the node's disk") from error

@@ -18,7 +18,7 @@ from litestar.types import OperationIDCreator
 from typing_extensions import override
 
 from node.api.problems import PROBLEM_JSON
-from node.api.views import Problem
+from node.api.views import ManifestView, Problem
 from node.model import JobSpec
 
 RECEIPT_JSON = "application/vnd.dsse.envelope.v1+json"
@@ -37,6 +37,7 @@ _BYTES = ("application/octet-stream", {"type": "string", "format": "binary"})
 _CONTENT = {
     "followJob": ("text/event-stream", {"type": "string"}),
     "followLogs": ("text/event-stream", {"type": "string"}),
+    "listResults": ("application/json", {"$ref": _REF.format(name="ManifestView")}),
     "getReceipt": (RECEIPT_JSON, {"type": "object"}),
     "getResult": _BYTES,
     "getResultsJoined": _BYTES,
@@ -81,7 +82,7 @@ def openapi_config() -> OpenAPIConfig:
 
 def completed(document: dict[str, Any]) -> dict[str, Any]:
     """Add what Litestar cannot know; ``document`` is changed."""
-    _, schemas = msgspec.json.schema_components((JobSpec, Problem), ref_template=_REF)
+    _, schemas = msgspec.json.schema_components((JobSpec, ManifestView, Problem), ref_template=_REF)
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(schemas)
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT (EdDSA)"}}

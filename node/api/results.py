@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, BinaryIO
 
 import trio
-from litestar import HttpMethod, Request, delete, get, route
+from litestar import HttpMethod, MediaType, Request, Response, delete, get, route
 from litestar.exceptions import HTTPException
 from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
@@ -18,7 +18,7 @@ from node.api.listings import Listing, listing_of
 from node.api.openapi import also_head
 from node.api.ranges import Beyond, Part, Selection, Unchanged, etag, select
 from node.api.services import api_of
-from node.api.views import FileView, ManifestView
+from node.api.views import FileView
 from node.errors import Conflict, NotFound, StorageError
 from node.journal.base import ForgetResults
 from node.journal.records import JobRecord
@@ -68,10 +68,10 @@ class FileStream(ASGIResponse):
 
 
 @get("/jobs/{job:str}/results", operation_id="listResults")
-async def manifest(request: Caller, job: FromPath[str]) -> ManifestView:
+async def manifest(request: Caller, job: FromPath[str]) -> Response[bytes]:
     """All result files of a job, with their hashes from its receipt."""
     _, listing = await listing_for(request, job)
-    return listing.view
+    return Response(await api_of(request).services.ambient.offload(listing.rendered), media_type=MediaType.JSON)
 
 
 @delete("/jobs/{job:str}/results", operation_id="deleteResults")

@@ -218,7 +218,7 @@ class LogView(_View, frozen=True, kw_only=True):
     text: str
 
 
-class FileView(_View, frozen=True, kw_only=True):
+class FileView(_View, frozen=True, kw_only=True, gc=False):
     """One result file; ``name`` is relative to the results folder. ``voted``: it counted in the vote.
 
     One that did not is the word of the node that handed it over.

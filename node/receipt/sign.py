@@ -12,8 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import structs
 
 from node.identity import Identity, public_key_of
+from node.json_lists import base64, filled
 from node.model import PeerId
 from node.receipt.statement import Facts, InTotoStatement, stated
 
@@ -62,9 +64,11 @@ def enveloped(identity: Identity, statement: InTotoStatement) -> bytes:
     from securesystemslib.signer import CryptoSigner
 
     key = Ed25519PrivateKey.from_private_bytes(bytes(identity.key))
-    envelope = dsse.Envelope(_ENCODER.encode(statement), PAYLOAD_TYPE, {})
-    envelope.sign(CryptoSigner(key, _key_of(identity.peer_id)))
-    return _ENCODER.encode(envelope.to_dict()) + b"\n"
+    payload = filled(_ENCODER.encode(structs.replace(statement, subject=())), statement.subject, _ENCODER)
+    signature = dsse.Envelope(payload, PAYLOAD_TYPE, {}).sign(CryptoSigner(key, _key_of(identity.peer_id)))
+    signed = Signature(identity.peer_id, bytes.fromhex(signature.signature))
+    before, quote, after = _ENCODER.encode(Envelope(b"", PAYLOAD_TYPE, (signed,))).partition(b'""')
+    return b"".join((before, quote[:1], base64(payload), quote[1:], after, b"\n"))
 
 
 def read(receipt: bytes) -> tuple[Envelope, InTotoStatement]:

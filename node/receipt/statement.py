@@ -39,19 +39,19 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of what is signed. Every field is written, also one that has its default."""
 
 
-class Digest(_Part, frozen=True, kw_only=True):
+class Digest(_Part, frozen=True, kw_only=True, gc=False):
     """in-toto's DigestSet with the one algorithm that we use."""
 
     sha256: Hex64
 
 
-class Annotations(_Part, frozen=True, kw_only=True):
+class Annotations(_Part, frozen=True, kw_only=True, gc=False):
     """What is said of a file that did not count in the vote: it is the word of the shard's ``source`` alone."""
 
     voted: Literal[False]
 
 
-class Subject(_Part, frozen=True, kw_only=True):
+class Subject(_Part, frozen=True, kw_only=True, gc=False):
     """One result file, by its path in the results folder; without annotations it was voted on."""
 
     name: str

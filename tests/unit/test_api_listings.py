@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 
+import msgspec
 import pytest
 
 from node import limits
@@ -34,6 +35,15 @@ def test_names_and_hashes_are_the_receipts_and_sizes_the_disks(tmp_path):
     digest = hashlib.sha256(b"as it was").hexdigest()
     assert listing.view == ManifestView(hash="h1:x", files=(FileView(name="outputs/a b", size=6, sha256=digest),))
     assert listing.by_name["outputs/a b"].sha256 == digest
+
+
+def test_a_list_is_answered_as_the_view_of_it(tmp_path):
+    files = [(f"{number:04}", b"%d" % number) for number in range(5000)]
+    for name, content in files:
+        (tmp_path / name).write_bytes(content)
+    listing = listing_of(receipt([subject(*file) for file in files]), tmp_path, "h1:x")
+    assert len(listing.view.files) == 5000
+    assert listing.rendered() == msgspec.json.encode(listing.view)
 
 
 def test_a_file_that_is_missing_is_the_nodes_fault(tmp_path):

@@ -81,6 +81,15 @@ def test_it_is_an_in_toto_statement_in_a_dsse_envelope() -> None:
     assert signed_by(REQUESTER.public_key, pae, base64.b64decode(signature["sig"]))
 
 
+def test_a_receipt_of_many_files_is_spelled_as_any_other(tmp_path: Path) -> None:
+    """It is encoded in pieces, and read at once."""
+    files = FILES | {f"outputs/{number}": b"%d" % number for number in range(5000)}
+    receipt = make(REQUESTER, finished(spec_of(), HONEST, files))
+    _, statement = read(receipt)
+    assert sorted(files) == [subject.name for subject in statement.subject]
+    assert isinstance(check(receipt, planted(tmp_path, files)), Holds)
+
+
 def test_the_same_job_has_the_same_receipt() -> None:
     assert make(REQUESTER, finished(spec_of(), ONE_LIAR)) == RECEIPT
 
