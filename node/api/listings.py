@@ -78,8 +78,11 @@ class _Subject(msgspec.Struct, frozen=True, gc=False):
     annotations: _Annotations = _Annotations()
 
 
+_SUBJECTS = msgspec.json.Decoder(_Subject)
+
+
 class _Statement(msgspec.Struct, frozen=True, gc=False):
-    subject: tuple[_Subject, ...]
+    subject: tuple[msgspec.Raw, ...]  # Each read by itself: all at once would keep other threads out.
 
 
 class _Envelope(msgspec.Struct, frozen=True):
@@ -91,7 +94,7 @@ def listing_of(receipt: bytes, folder: Path, h1: str) -> Listing:
     try:
         envelope = msgspec.json.decode(receipt, type=_Envelope)
         payload = from_base64(memoryview(envelope.payload)[1:-1])
-        subjects = msgspec.json.decode(payload, type=_Statement).subject
+        subjects = [_SUBJECTS.decode(raw) for raw in msgspec.json.decode(payload, type=_Statement).subject]
         sizes = [os.lstat(f"{folder}/{subject.name}").st_size for subject in subjects]
     except ValueError as error:  # Of msgspec, which also says so when it is no JSON, or of the base64.
         raise StorageError("the receipt of this job cannot be read") from error
