@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import pytest
 import trio
-from integration.libp2p_attacker import ACK, PING, SYN, WINDOW, YAMUX, authenticated, throw, victim
+from integration.libp2p_attacker import ACK, DATA, HANG_S, PING, SYN, WINDOW, YAMUX, authenticated, over, throw, victim
 
 from node import limits
 
 NO_SUCH_TYPE = 9
+
+
+@pytest.mark.parametrize("flags", [0, SYN], ids=["of a stream that is not there", "of a new one"])
+def test_a_frame_of_gigabytes_ends_the_connection_before_it_comes(flags: int) -> None:
+    async def main() -> None:
+        async with victim() as party, authenticated(party) as muxer:
+            assert await throw(muxer, YAMUX.pack(0, DATA, flags, 77, 2**32 - 1))
+            with trio.fail_after(HANG_S):
+                await over(muxer)
+
+    trio.run(main)
 
 
 @pytest.mark.parametrize(

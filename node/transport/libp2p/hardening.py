@@ -11,6 +11,8 @@ shared ports, dials without a deadline, peerstores filled by strangers. What is 
 * ``Muxer._write_frame``: a cancelled writer never tears a frame, and a peer that takes no bytes is given up;
 * ``Muxer.streams``: a limit on the streams that a peer may open on one connection;
 * ``Paced``: frames that cost nothing to send do not hold up the node, and too many of them end the connection;
+* ``Plain``: no frame is read that announces more than a window (the library reads four gigabytes, then looks); and the
+  frames that nearly all are take 13 µs instead of 32;
 * ``Stream.send_window``: a full window is waited for without polling and without giving up after 5 s;
 * ``Stream.recv_window``: a peer that sends more than it was granted loses the connection (the library only logs);
 * ``Stream.receive``: what came before the end of a connection can still be read;

@@ -17,6 +17,7 @@ from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamError
 
 from node import limits
 from node.transport.libp2p.pacing import Overrun, Paced
+from node.transport.libp2p.plain import Plain
 
 RECEIVE_BYTES = 64 * limits.KiB
 LAST_WRITE_S = 0.5
@@ -85,13 +86,36 @@ class Stream(yamux.YamuxStream):  # type: ignore[misc]
             await self.conn._write_frame(header + view[:size])
             view = view[size:]
 
+    @property
+    def is_open(self) -> bool:
+        """Whether more may come: no end of it, of this side or of the connection is known."""
+        ended = self._closed or self.recv_closed or self.reset_received or self.conn.event_shutting_down.is_set()
+        return not ended and self.conn.streams.get(self.stream_id) is self
+
+    def take(self, data: bytes) -> None:
+        """See plain.Open."""
+        if self.is_open:
+            self.recv_window -= len(data)
+            self.conn.stream_buffers[self.stream_id] += data
+            self.conn.stream_events[self.stream_id].set()
+
     async def receive(self) -> bytes:
         """What has come, at least one byte; b"" when the peer has ended its side.
 
         What came just before the connection ended is given too; the library forgets it.
         """
+        await trio.lowlevel.checkpoint()
         came = self.conn.stream_buffers.get(self.stream_id, self._came)
         self._came = came
+        while self.is_open and not came:
+            await self.conn.stream_events[self.stream_id].wait()
+            if self.is_open:
+                self.conn.stream_events[self.stream_id] = trio.Event()
+        if self.is_open:  # Else the library knows how it ended.
+            data = bytes(came[:RECEIVE_BYTES])
+            del came[:RECEIVE_BYTES]
+            await self._auto_tune_and_send_window_update(bytes_read=len(data))
+            return data
         try:
             return bytes(await self.read(RECEIVE_BYTES))
         except MuxedStreamError as error:
@@ -143,7 +167,7 @@ class Muxer(yamux.Yamux):  # type: ignore[misc]
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self.secured_conn: Any = Paced(self.secured_conn)
+        self.secured_conn: Any = Plain(Paced(self.secured_conn), self)
         self.streams = _Streams()
         self.write_stall_s = limits.WRITE_STALL_S
         self._reading: trio.lowlevel.Task | None = None
@@ -160,6 +184,11 @@ class Muxer(yamux.Yamux):  # type: ignore[misc]
     def unread_bytes(self) -> int:
         """What has come on all streams and was not read."""
         return sum(map(len, self.stream_buffers.values()))
+
+    def open(self, stream_id: int) -> Stream | None:
+        """See plain.Streams."""
+        stream: Stream | None = self.streams.get(stream_id)
+        return stream if stream is not None and stream.is_open else None
 
     def hasten(self) -> None:
         """The connection is about to end: what is still written must not take long."""

@@ -7,6 +7,7 @@ Takes some 30 ms. Lives here: one small proof per countermeasure. Does not live 
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -92,6 +93,19 @@ async def _windows() -> None:
     with trio.move_on_after(0.001) as waited:
         await stream.write(b"x")
     _must(waited.cancelled_caught, "a write does not wait for the window")
+
+
+async def _plain_frames() -> None:
+    """Data for an open stream is with it before the library's loop has seen the next frame; what is too long, never."""
+    ping, data = (yamux.TYPE_PING, 0, 7), (yamux.TYPE_DATA, 1, 2)
+    frames = [struct.pack("!BBHII", 0, kind, 0, stream, size) for kind, stream, size in (data, ping)]
+    connection = SimpleNamespace(read=Exact(_giving([frames[0], b"ab", frames[1], frames[0][:-4] + b"\xff" * 4])).read)
+    muxer = Muxer(connection, "peer", is_initiator=False)
+    muxer.streams[1] = stream = Stream(1, muxer, is_initiator=False)
+    muxer.stream_buffers[1], muxer.stream_events[1] = bytearray(), trio.Event()
+    _must(await muxer.secured_conn.read(12) == frames[1], "the library does not see the other frames")
+    _must(await stream.receive() == b"ab", "data do not reach their stream")
+    await _raises(Overrun, lambda: muxer.secured_conn.read(12), "a frame of four gigabytes is read")
 
 
 async def _grants() -> None:
@@ -182,6 +196,7 @@ _PROOFS: dict[str, Callable[[], Awaitable[None]]] = {
     "tiny pieces": _tiny_pieces,
     "long protocol names": _long_names,
     "windows": _windows,
+    "plain frames": _plain_frames,
     "grants": _grants,
     "replies": _replies,
     "cancelled opening": _cancelled_opening,
