@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +64,36 @@ def test_emptying_follows_no_link_and_takes_nothing_that_was_not_asked_for(desk:
     (results / "more").touch()
     with pytest.raises(FileExistsError):
         desk.empty(results, ["stdout", "outputs"])
+    assert (tmp_path / "others" / "file").exists()
+
+
+# Swaps each folder for a link and back, and again, as fast as it can.
+SWAPS = """
+import ctypes, itertools, os, sys
+swap, place = ctypes.CDLL(None).renameat2, os.open(sys.argv[1], os.O_PATH)
+print(flush=True)
+for number in itertools.cycle(range(int(sys.argv[2]))):
+    swap(place, b"%d" % number, place, b"outputs/%d" % number, 2)
+"""
+
+
+def test_emptying_follows_no_link_that_takes_the_place_of_a_folder_meanwhile(desk: Desk, tmp_path: Path) -> None:
+    """A worker that has broken out of its engine may write to its folder until the moment it is ended."""
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "file").touch()
+    results = tmp_path / "results"
+    desk.lend(results)
+    for number in map(str, range(100)):
+        (results / "outputs" / number).mkdir(parents=True)
+        (results / number).symlink_to(tmp_path / "others")
+    with subprocess.Popen([sys.executable, "-c", SWAPS, results, "100"], stdout=subprocess.PIPE) as hostile:
+        try:
+            assert hostile.stdout is not None
+            hostile.stdout.readline()
+            with contextlib.suppress(OSError):
+                desk.empty(results, ["outputs"])
+        finally:
+            hostile.kill()
     assert (tmp_path / "others" / "file").exists()
 
 

@@ -52,11 +52,7 @@ class Desk:
     def empty(self, results: Path, names: Iterable[str]) -> None:
         """Leave nothing at ``results``, of which these are the entries. Raises OSError, also when it has others."""
         for name in names:
-            entry = results / name
-            if entry.is_dir() and not entry.is_symlink():
-                remove(entry)
-            else:
-                entry.unlink(missing_ok=True)
+            self._delete(results / name)
         _need_empty(results)
         results.rename(self.folder)
 
@@ -64,6 +60,17 @@ class Desk:
         """Remove it, if it is not lent."""
         with contextlib.suppress(OSError):  # Then whoever sweeps the results at the next start tries again.
             remove(self.folder)
+
+    def _delete(self, entry: Path) -> None:
+        """Not looked into where the worker still reaches it: a name there may be a link to anywhere the next moment."""
+        try:
+            entry.unlink(missing_ok=True)
+        except IsADirectoryError:
+            entry.rename(self.folder)  # As in ``take_back``, a free name, and out of its reach.
+            if self.folder.is_symlink():
+                self.folder.unlink()
+            else:
+                remove(self.folder)
 
 
 def _need_empty(folder: Path) -> None:
