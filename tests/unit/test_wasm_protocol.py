@@ -69,7 +69,17 @@ def test_an_answer_that_is_too_long_is_none_before_it_has_arrived() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [["returned"], ["returned", "0"], ["failed", "time", "x"], ["job"], ["returned", 0, 0], 7]
+    "body",
+    [
+        ["returned"],
+        ["returned", "0"],
+        ["returned", -1],
+        ["returned", 256],
+        ["failed", "time", "x"],
+        ["job"],
+        ["returned", 0, 0],
+        7,
+    ],
 )
 def test_what_is_no_answer_is_refused(body: object) -> None:
     data = msgspec.msgpack.encode(body)
@@ -109,8 +119,8 @@ def test_packets_of_the_control_socket_come_back_as_they_were() -> None:
         Hello(None),
         Hello("no wasmtime"),
         Hello(None, "no mounts", ("landlock",)),
-        Spawned(1, 2),
-        Spawned(1, 0, "no memory"),
+        Spawned(1),
+        Spawned(1, "no memory"),
         Exited(4, -9),
     ):
         assert from_zygote(packet(message)) == message

@@ -42,7 +42,6 @@ RUNS_PER_WORKER = 1_000  # Then a fresh process: whatever leaks, leaks no furthe
 VIEW_MOUNTS_MAX = 50_000  # Of one run: half of what Linux gives a namespace, about a second. More are linked or copied.
 VIEWS_MOUNTS_MAX = 100_000  # Of all runs at once, each 2 KB of the kernel's memory. The same.
 
-_EXIT_CODE_MAX = 255
 _IDENTITY = identity(LEVEL)
 _CAPABILITIES = Capabilities(deterministic=True)
 
@@ -272,7 +271,7 @@ class WasmExecutor:
 
     async def _taken(self, run: _Run, answer: Answer | None, give_back: GiveBack) -> None:
         """What a failed run left stays, for whoever still reads it."""
-        if isinstance(answer, Returned) and 0 <= answer.exit_code <= _EXIT_CODE_MAX:
+        if isinstance(answer, Returned):
             await run.collect(answer.exit_code, give_back)
         else:
             await self._offload(give_back, True)
@@ -336,7 +335,7 @@ def _leaves_usable(answer: Answer | None) -> bool:
 
 def _exit_code(answer: Answer | None, status: int | None, allowed: RunLimits) -> int:
     match answer:
-        case Returned(exit_code) if 0 <= exit_code <= _EXIT_CODE_MAX:
+        case Returned(exit_code):
             return exit_code
         case Failed():
             raise run_failed(answer)

@@ -303,7 +303,7 @@ class _Zygote:
                 self.started, self.viewless = error is None, viewless
                 self.error = None if error is None else f"the WASM engine does not start: {error}"
                 self.said_hello.set()
-            case Spawned(number, _, error):
+            case Spawned(number, error):
                 if files:
                     self._children[number].begin(files[0])
                 else:  # It ends when its channel is closed, if it is there at all.

@@ -9,7 +9,7 @@ Does not live here: waiting (``channel`` for the node; children block).
 from __future__ import annotations
 
 import socket
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -73,7 +73,6 @@ class Spawned(_Message, frozen=True, tag="spawned"):
     """Zygote to node, with a pidfd beside it; or with ``error`` and without."""
 
     number: int
-    pid: int
     error: str | None = None
 
 
@@ -114,7 +113,7 @@ class Job(_Message, frozen=True, tag="job"):
 class Returned(_Message, frozen=True, tag="returned"):
     """Worker to node: the module ended by itself."""
 
-    exit_code: int  # 0 to 255
+    exit_code: Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
 class Failed(_Message, frozen=True, tag="failed"):

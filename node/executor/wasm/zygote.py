@@ -69,14 +69,14 @@ class _Zygote:
         try:
             pid = os.fork()
         except OSError as error:
-            self._control.send(packet(Spawned(spawn.number, 0, f"no new process: {error.strerror}")))
+            self._control.send(packet(Spawned(spawn.number, f"no new process: {error.strerror}")))
             return
         if pid == 0:
             _live(spawn.spec, files, parent)
         child = os.pidfd_open(pid)
         self._children[child] = (spawn.number, pid)
         self._poll.register(child, select.POLLIN)
-        socket.send_fds(self._control, [packet(Spawned(spawn.number, pid))], [child])
+        socket.send_fds(self._control, [packet(Spawned(spawn.number))], [child])
 
     def _reap(self, child: int) -> None:
         """Before the zombie goes its process group is still its own: what is left in it ends here."""
