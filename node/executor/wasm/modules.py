@@ -28,7 +28,8 @@ from node.executor.wasm.processes import Processes
 from node.executor.wasm.protocol import PARTS, Broken, Compiled, CompilerSpec, Failed
 from node.executor.wasm.reasons import compilation_ended_by
 from node.executor.wasm.settings import Settings
-from node.model import Sha256, WasmEngine, cut
+from node.executor.wasm.tasks import engine_of
+from node.model import cut
 from node.turns import Turns
 
 log = logging.getLogger("quorate.executor.wasm")
@@ -38,12 +39,6 @@ COMPILE_WALL_S = 180.0  # A compiler is killed; on a busy machine its CPU limit 
 
 _REFUSED_MAX = 1024  # The refusal longest ago is forgotten, and that module compiled again when asked for.
 _INCOMING = ".compiling-"
-
-
-def wanted(task: Task) -> Sha256:
-    """The module that it runs."""
-    assert isinstance(task.engine, WasmEngine)
-    return Sha256(task.engine.module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +156,8 @@ class Modules:
 
 
 def _items(task: Task, settings: Settings) -> tuple[_Item, ...]:
-    whats = (wanted(task), *PARTS) if settings.deterministic else (wanted(task),)
+    module = engine_of(task).module
+    whats = (module, *PARTS) if settings.deterministic else (module,)
     return tuple(_Item(what, settings) for what in whats)
 
 
