@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from contract.executors import ROOMY
 from contract.wasm_modules import CREATE, LOOP, OPENED, WRITE, Text, command, put
-from integration.wasm_runs import Ended, Engine, Run, children, descendants, ended, in_engine
+from integration.wasm_runs import Ended, Engine, Run, descendants, ended, in_engine, workers
 
 from node.executor.base import Mount
 from node.executor.wasm.worker import OUT_OF_FUEL
@@ -83,10 +83,10 @@ def test_who_asks_for_a_process_of_its_own_gets_one_that_nobody_else_has(tmp_pat
 
     async def body(engine: Engine) -> None:
         assert (await engine.run(Run(wasm=command("")))).exit_code == 0
-        shared = descendants() - children()
+        shared = workers()
         for _ in range(2):
             assert (await engine.run(alone)).exit_code == 0
-            assert descendants() - children() == shared
+            assert workers() == shared
 
     in_engine(tmp_path, body)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from contract.executors import ROOMY
 from contract.wasm_modules import CREATE, LOOP, OPENED, READ, WRITE, Text, Wasm, command, copied_to_stdout, printed, put
-from integration.wasm_runs import Ended, Engine, Run, children, descendants, ended, in_engine
+from integration.wasm_runs import Ended, Engine, Run, ended, in_engine, workers
 
 from node.executor.base import Mount
 
@@ -171,7 +171,7 @@ def test_inputs_that_could_not_be_shown_leave_nothing_in_the_way_of_the_next_run
         for guest, code in (("/in", "data"), ("/other", None)):
             end = await engine.run(Run(wasm=reading(b"x"), inputs=(file, Mount(tree, guest))))
             assert end.code == code
-        assert len(descendants() - children()) == 1
+        assert len(workers()) == 1
 
     in_engine(tmp_path, body)
 

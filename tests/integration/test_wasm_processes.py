@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import trio
 import trio.testing
 from contract.executors import HANG_S, ROOMY
 from contract.wasm_modules import LOOP, TRAP, command
-from integration.wasm_runs import Engine, Run, children, descendants, in_engine
+from integration.wasm_runs import Engine, Run, children, descendants, in_engine, until, workers
 
 import node
 from node.ambient import Threads
@@ -28,16 +27,6 @@ from node.executor.wasm.executor import WasmExecutor
 ROOT = Path(node.__file__).parent.parent
 SLEEP = "(call $sleep (i64.const 3600000000000))"
 QUICK = Run(wasm=command(""))
-
-
-def workers() -> set[int]:
-    return descendants() - children()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what the kernel does in its own time, and tells nobody."""
-    while not condition():  # noqa: ASYNC110
-        await trio.sleep(0.01)
 
 
 def test_an_idle_executor_has_no_process(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 import trio
 from contract.executors import HANG_S
 from contract.wasm_modules import command
-from integration.wasm_runs import Engine, Run, children, descendants, in_engine
+from integration.wasm_runs import Engine, Run, children, descendants, in_engine, until
 from needs import Need
 
 import node
@@ -90,12 +90,6 @@ def said_by(command: list[str]) -> object:
 def is_clean(folder: Path) -> bool:
     left = list((folder / "cache" / "staging").iterdir())
     return not left and "staging" not in Path("/proc/self/mountinfo").read_text()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what the kernel does in its own time, and tells nobody."""
-    while not condition():  # noqa: ASYNC110
-        await trio.sleep(0.01)
 
 
 def running(pid: int | str = "self") -> set[int]:

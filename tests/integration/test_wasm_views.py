@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from contract.wasm_modules import OPENED, Text, Wasm, command, copied_to_stdout
-from integration.wasm_runs import Engine, Run, children, descendants, ended, in_engine
+from integration.wasm_runs import Engine, Run, ended, in_engine, workers
 from needs import Need
 
 import node
@@ -144,7 +144,7 @@ def test_a_worker_that_had_a_view_is_not_warm_for_other_parts_of_the_same_input(
         for name in ("a", "b"):
             part = Mount(far / name, f"/in/{name}", "/in", far, is_bound=True)
             assert (await engine.run(Run(wasm=reading(name.encode()), inputs=(part,)))).stdout == name.encode()
-            assert descendants() - children() == set()
+            assert workers() == set()
 
     in_engine(tmp_path, body, mounts_max=1)
 

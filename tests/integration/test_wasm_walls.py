@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from contract.executors import HANG_S
 from contract.wasm_modules import CREATE, WRITE, Text, command, copied_to_stdout
-from integration.wasm_runs import Engine, Run, children, descendants, in_engine
+from integration.wasm_runs import Engine, Run, in_engine, workers
 
 import node
 from node.executor.base import Mount
@@ -147,7 +147,7 @@ def test_workers_are_confined_so(tmp_path: Path) -> None:
 
     async def body(engine: Engine) -> None:
         await engine.run(Run(wasm=command(""), inputs=(Mount(tmp_path / "data", "/in"),)))
-        (worker,) = descendants() - children()
+        (worker,) = workers()
         status = dict(status_of(worker))
         assert (status["Seccomp"], status["NoNewPrivs"], status["Seccomp_filters"]) == ("2", "1", "1")
 
@@ -170,7 +170,7 @@ def test_a_worker_that_stays_can_write_to_no_results_but_those_of_its_run(tmp_pa
         assert len(folders) == 4
         assert not any(desk.iterdir())
         assert all((end.results / "outputs" / "file").exists() for end in ends)
-        assert len(descendants() - children()) == 1
+        assert len(workers()) == 1
 
     in_engine(tmp_path, body)
     assert desks(tmp_path) == []
@@ -183,7 +183,7 @@ def test_other_inputs_of_the_same_tenant_are_another_process(tmp_path: Path) -> 
     async def body(engine: Engine) -> None:
         for number, name in enumerate(("one", "two", "one"), start=1):
             await engine.run(Run(wasm=command(""), inputs=(Mount(tmp_path / name, "/in"),)))
-            assert len(descendants() - children()) == min(number, 2)
+            assert len(workers()) == min(number, 2)
 
     in_engine(tmp_path, body)
 
@@ -212,7 +212,7 @@ def test_shards_of_an_input_have_their_process_in_common(tmp_path: Path) -> None
         for name in ("a", "b"):
             part = Mount(root / name, f"/in/{name}", "/in", root)
             assert (await engine.run(Run(wasm=command(""), inputs=(part,)))).exit_code == 0
-        assert len(descendants() - children()) == 1
+        assert len(workers()) == 1
 
     in_engine(tmp_path, body)
 

@@ -16,7 +16,7 @@ from doubles.collecting import stays
 
 from node.ambient import Threads
 from node.errors import ExecutionFailed
-from node.executor.base import Mount, RunLimits, Task
+from node.executor.base import Collect, Mount, RunLimits, Task
 from node.executor.wasm.executor import IDLE_S, VIEWS_MOUNTS_MAX, WasmExecutor
 from node.model import ExecutionId, WasmEngine
 
@@ -83,7 +83,7 @@ class Engine:
         self.folder = folder
         self.executor = executor
 
-    async def run(self, run: Run) -> Ended:
+    async def run(self, run: Run, collect: Collect = stays) -> Ended:
         number = next(_numbers)
         results = self.folder / f"results-{number}"
         results.mkdir()
@@ -98,7 +98,7 @@ class Engine:
             seed=run.seed,
         )
         try:
-            return Ended(await self.executor.run(task, results, stays), None, results)
+            return Ended(await self.executor.run(task, results, collect), None, results)
         except ExecutionFailed as failure:
             return Ended(None, failure, results)
 
@@ -133,6 +133,12 @@ def ended(folder: Path, run: Run, cache: Path | None = None) -> Ended:
     return seen[0]
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what the kernel does in its own time, and tells nobody."""
+    while not condition():  # noqa: ASYNC110
+        await trio.sleep(0.01)
+
+
 def descendants(pid: int | str = "self") -> set[int]:
     """Processes below ``pid``, at any depth, that the engine under test began."""
     return {below for child in children(pid) for below in {child} | _below(child)}
@@ -141,6 +147,11 @@ def descendants(pid: int | str = "self") -> set[int]:
 def children(pid: int | str = "self") -> set[int]:
     """Processes directly below ``pid`` that the engine began: there are also daemons, which tests share."""
     return {child for child in _children(pid) if _is_of_the_engine(child)}
+
+
+def workers() -> set[int]:
+    """Processes that the engine under test has forked; compilers are among them."""
+    return descendants() - children()
 
 
 def _children(pid: int | str) -> set[int]:
