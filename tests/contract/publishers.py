@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,6 @@ class Place:
     way: Publishing[Any]
     allowed: Any
     forbidden: Any | None
-
-
-Maker = Callable[[Path], AbstractAsyncContextManager[Place]]
 
 
 def results(folder: Path) -> Path:
