@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import trio
+from doubles.peers import identity, peer
 
 from node import messages as m
 from node.errors import BlobRefused
@@ -81,3 +82,10 @@ class HandmadeRequester:
         if self.blob_of is None:
             raise BlobRefused("no")
         return self.blob_of(request)
+
+
+async def by_hand(nodes, number):
+    """One that has joined node 0 of a ``sim.cluster``."""
+    made = HandmadeRequester(identity(number), nodes.network.join(peer(number)))
+    await nodes.nursery.start(made.run, nodes.transports[0].addresses[0])
+    return made

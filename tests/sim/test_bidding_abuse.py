@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import trio
-from doubles.peers import identity, peer
-from doubles.requesters import HandmadeRequester
+from doubles.peers import peer
+from doubles.requesters import by_hand
 from sim.cluster import CLIENT, cluster, says, simulate, spec
 
 from node import limits
@@ -15,18 +15,11 @@ from node.executor.scripted import Play
 STRANGER = 9
 
 
-async def stranger(nodes):
-    """A peer of node 0 that says what the test wants."""
-    handmade = HandmadeRequester(identity(STRANGER), nodes.network.join(peer(STRANGER)))
-    await nodes.nursery.start(handmade.run, nodes.transports[0].addresses[0])
-    return handmade
-
-
 def test_a_node_that_comes_and_goes_makes_no_endless_history():
     async def main():
         async with cluster(1) as nodes:
             await nodes.start(says(b"r"))
-            handmade = await stranger(nodes)
+            handmade = await by_hand(nodes, STRANGER)
             job = (await nodes.nodes[0].jobs.submit(CLIENT, spec("noop", min_bids=9, bid_window_s=600.0))).job
             for _ in range(30):
                 handmade.say(m.Bid(job), m.Bid(job), m.Decline(job, "full", "no"), m.Bid(job))
@@ -47,7 +40,7 @@ def test_a_bid_for_a_job_that_is_over_or_unknown_is_rejected():
     async def main():
         async with cluster(1) as nodes:
             await nodes.start(says(b"r"))
-            handmade = await stranger(nodes)
+            handmade = await by_hand(nodes, STRANGER)
             over = (await nodes.submit(spec("noop", min_bids=9))).job
             handmade.say(m.Bid(over), m.Bid("f" * 32))
             await handmade.hears(m.BidRejected, job=over)
@@ -61,7 +54,7 @@ def test_bidders_hear_that_a_job_ended_while_it_was_bidding(how):
     async def main():
         async with cluster(1) as nodes:
             await nodes.start(says(b"r"))
-            handmade = await stranger(nodes)
+            handmade = await by_hand(nodes, STRANGER)
             job = (await nodes.nodes[0].jobs.submit(CLIENT, spec("noop", min_bids=9))).job
             await handmade.hears(m.Offer, job=job)
             handmade.say(m.Bid(job))
@@ -78,7 +71,7 @@ def test_who_declined_may_leave_come_back_and_bid():
     async def main():
         async with cluster(1) as nodes:
             await nodes.start(says(b"r"))
-            handmade = await stranger(nodes)
+            handmade = await by_hand(nodes, STRANGER)
             job = (await nodes.nodes[0].jobs.submit(CLIENT, spec("noop", min_bids=2, bid_window_s=60.0))).job
             await handmade.hears(m.Offer, job=job)
             handmade.say(m.Decline(job, "full", "not now"))
@@ -98,7 +91,7 @@ def test_proposals_without_end_for_ones_own_execution_are_opened_once():
     async def main():
         async with cluster(1) as nodes:
             await nodes.start(lambda _: Play(takes_s=50))
-            handmade = await stranger(nodes)
+            handmade = await by_hand(nodes, STRANGER)
             jobs = nodes.nodes[0].jobs
             job = (await jobs.submit(CLIENT, spec("noop", concurrency=2))).job
             await handmade.hears(m.Offer, job=job)

@@ -7,7 +7,7 @@ import pytest
 import trio
 from doubles.hostile import Hostile, each, manifest_for, never
 from doubles.peers import identity, peer
-from doubles.requesters import HandmadeRequester
+from doubles.requesters import by_hand
 from sim.cluster import CLIENT, cluster, says, simulate, spec
 from sim.sharded import plant, receipt_holds, sharded
 
@@ -230,17 +230,14 @@ def test_a_list_is_for_the_requester_of_an_execution_that_has_proposed():
     async def main():
         async with cluster(1) as nodes:
             await nodes.start(writes(takes_s=30.0))
-            made = [HandmadeRequester(identity(number), nodes.network.join(peer(number))) for number in (7, 8)]
-            for requester in made:
-                await nodes.nursery.start(requester.run, nodes.transports[0].addresses[0])
-            mine, other = made
+            mine, other = [await by_hand(nodes, number) for number in (7, 8)]
             await mine.given(spec("noop"), "e" * 32)
             await mine.hears(m.Started, execution="e" * 32)
             assert await _list(mine) == "refused"
             await mine.hears(m.Proposed, execution="e" * 32)
             assert await _list(other) == "refused"
             assert await _list(mine) == render_sized(HONEST, (1, 2, 0, 1))
-            for requester in made:
+            for requester in (mine, other):
                 nodes.network.lose(peer(0), requester.identity.peer_id)
 
     simulate(main)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import trio
 from doubles.peers import identity, peer
-from doubles.requesters import HandmadeRequester
+from doubles.requesters import HandmadeRequester, by_hand
 from nacl.bindings import crypto_core_ed25519_add
 from sim.cluster import cluster, says, simulate, spec
 
@@ -32,8 +32,7 @@ def play(scenario, script=None):
     async def main():
         async with cluster(1) as nodes:
             await nodes.start(script or says(b"r", takes_s=0.0))
-            hostile = HandmadeRequester(identity(HOSTILE), nodes.network.join(peer(HOSTILE)))
-            await nodes.nursery.start(hostile.run, nodes.transports[0].addresses[0])
+            hostile = await by_hand(nodes, HOSTILE)
             await scenario(hostile, nodes)
             nodes.network.lose(peer(0), peer(HOSTILE))
             await trio.sleep(10)
@@ -245,8 +244,7 @@ def test_results_wait_for_a_vote_that_takes_hours():
 
 def test_offers_without_end_push_out_no_other_requesters():
     async def scenario(hostile, nodes):
-        honest = HandmadeRequester(identity(8), nodes.network.join(peer(8)))
-        await nodes.nursery.start(honest.run, nodes.transports[0].addresses[0])
+        honest = await by_hand(nodes, 8)
         job = honest.offer(spec("noop"), "a" * 32)
         await honest.hears(m.Bid, job=job)
         for _ in range(10):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import trio
-from doubles.peers import identity, peer
-from doubles.requesters import HandmadeRequester
+from doubles.peers import peer
+from doubles.requesters import by_hand
 from sim.cluster import cluster, says, simulate, spec
 
 from node import messages as m
@@ -31,8 +31,7 @@ def test_a_requester_whose_results_are_hashed_for_hours_leaves_a_place_to_others
     async def main():
         async with cluster(1) as nodes:
             await nodes.start(says(b"r", takes_s=0.0), node=slow_for_the_greedy)
-            greedy = HandmadeRequester(identity(GREEDY), nodes.network.join(peer(GREEDY)))
-            await nodes.nursery.start(greedy.run, nodes.transports[0].addresses[0])
+            greedy = await by_hand(nodes, GREEDY)
             for number in range(10):
                 await greedy.given(spec("noop", timeout_s=100_000.0), f"{number:032x}")
             await trio.sleep(60)

@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import pytest
 import trio
-from doubles.peers import identity, peer
-from doubles.requesters import HandmadeRequester
+from doubles.peers import peer
+from doubles.requesters import by_hand
 from sim.cluster import CLIENT, spec
 from sim.followed import TICKS, items, play, said, submitted, talks
 from sim.sharded import plant, sharded
@@ -237,10 +237,7 @@ def test_a_node_that_leaves_ends_the_live_part_and_not_the_job():
 
 def test_only_the_requester_of_an_execution_is_told_what_it_writes():
     async def scenario(nodes):
-        made = [HandmadeRequester(identity(number), nodes.network.join(peer(number))) for number in (7, 8)]
-        for requester in made:
-            await nodes.nursery.start(requester.run, nodes.transports[0].addresses[0])
-        mine, other = made
+        mine, other = [await by_hand(nodes, number) for number in (7, 8)]
         await mine.given(spec("noop"), "e" * 32)
         await mine.hears(m.Started, execution="e" * 32)
         await trio.sleep(2)
@@ -251,7 +248,7 @@ def test_only_the_requester_of_an_execution_is_told_what_it_writes():
         mine.say(m.Release("e" * 32))
         await trio.sleep(2)
         assert await _asked(mine, 0) is None
-        for requester in made:
+        for requester in (mine, other):
             nodes.network.lose(peer(0), requester.identity.peer_id)
 
     play([TICKS], scenario)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from doubles.peers import identity, peer
-from doubles.requesters import HandmadeRequester
+from doubles.requesters import by_hand
 from sim.cluster import cluster, simulate, spec
 
 from node import messages as m
@@ -25,8 +24,7 @@ def test_a_requester_that_names_its_job_like_anothers_replaces_nothing():
             job = msgspec.structs.replace(spec("noop"), publisher=LocalPublisher(folder=str(nodes.shared)))
             record = await nodes.submit(job)
             said[0] = b"something else"
-            hostile = HandmadeRequester(identity(HOSTILE), nodes.network.join(peer(HOSTILE)))
-            await nodes.nursery.start(hostile.run, nodes.transports[0].addresses[0])
+            hostile = await by_hand(nodes, HOSTILE)
             hostile.say(m.Offer(record.job, "c" * 64, job, 8))
             await hostile.hears(m.Bid, job=record.job)
             hostile.say(m.Accept(record.job, 0, EXECUTION))

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 import trio
-from doubles.peers import identity, peer
-from doubles.requesters import HandmadeRequester
+from doubles.peers import peer
+from doubles.requesters import by_hand
 from sim.cluster import CLIENT, MODULE_SHA256, cluster, says, simulate, spec
 
 from node import limits
@@ -128,8 +128,7 @@ def test_a_slow_probe_holds_up_nothing_but_its_own_offer(takes_s):
     async def main():
         async with cluster(2) as nodes:
             await nodes.start(says(b"r"), node=choosy)
-            stranger = HandmadeRequester(identity(9), nodes.network.join(peer(9)))
-            await nodes.nursery.start(stranger.run, nodes.transports[0].addresses[0])
+            stranger = await by_hand(nodes, 9)
             offers = [stranger.offer(spec("noop")) for _ in range(limits.OFFERS_CONSIDERED_PER_PEER + 1)]
             declined = await stranger.hears(m.Decline, job=offers[-1])
             assert declined.reason == "too many offers of yours are being looked at"

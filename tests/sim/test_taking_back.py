@@ -11,7 +11,7 @@ import pytest
 import trio
 from doubles.hostile import Hostile, manifest_for
 from doubles.peers import identity, peer
-from doubles.requesters import HandmadeRequester
+from doubles.requesters import HandmadeRequester, by_hand
 from sim.cluster import CLIENT, cluster, says, simulate, spec
 
 from node import limits
@@ -90,13 +90,6 @@ async def odd_pair(nodes, *troubles):
     return way
 
 
-async def by_hand(nodes, number=HANDMADE):
-    """A requester of node 0 that has a result of it published, or being published."""
-    requester = HandmadeRequester(identity(number), nodes.network.join(peer(number)))
-    await nodes.nursery.start(requester.run, nodes.transports[0].addresses[0])
-    return requester
-
-
 async def handed_over(nodes, requester):
     await requester.given(job_of(nodes, verifier="noop"), EXECUTION)
     await requester.hears(m.Proposed, execution=EXECUTION)
@@ -143,7 +136,7 @@ def test_what_fails_with_half_of_it_there_is_taken_back_at_once():
     async def main():
         async with cluster(3) as nodes:
             await odd_pair(nodes, "publish")
-            requester = await by_hand(nodes)
+            requester = await by_hand(nodes, HANDMADE)
             await handed_over(nodes, requester)
             await requester.hears(m.NoResults, execution=EXECUTION)
             await trio.sleep(1)
@@ -226,7 +219,7 @@ def test_one_that_is_told_while_it_publishes_stops_and_takes_it_back():
     async def main():
         async with cluster(7) as nodes:
             way = await odd_pair(nodes, "held")
-            requester = await by_hand(nodes)
+            requester = await by_hand(nodes, HANDMADE)
             await handed_over(nodes, requester)
             await way.is_there.wait()
             requester.say(RETRACTED, RETRACTED)
@@ -242,7 +235,7 @@ def test_what_a_store_that_is_down_keeps_is_taken_back_at_the_next_start(trouble
     async def main():
         async with cluster(8) as nodes:
             way = await odd_pair(nodes, trouble)
-            requester = await by_hand(nodes)
+            requester = await by_hand(nodes, HANDMADE)
             await handed_over(nodes, requester)
             await requester.hears(m.Results, execution=EXECUTION)
             requester.say(RETRACTED)
@@ -290,7 +283,7 @@ def killed_after(steps):
             way = LocalPublishing((nodes.shared,), nodes.folder / "nobody", offload)
             mortal = lambda parts: replace(parts, ambient=replace(parts.ambient, offload=offload))  # noqa: E731
             await nodes.start(says(b"r"), node=lambda parts: wired(way)(mortal(parts)))
-            requester = await by_hand(nodes)
+            requester = await by_hand(nodes, HANDMADE)
             await requester.given(job_of(nodes, verifier="noop"), EXECUTION)
             await requester.hears(m.Proposed, execution=EXECUTION)
             offload.left = steps

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 import trio
-from doubles.peers import identity, peer
-from doubles.requesters import HandmadeRequester
+from doubles.peers import peer
+from doubles.requesters import by_hand
 from sim.cluster import CLIENT, cluster, simulate, spec
 
 from node import limits
@@ -109,8 +109,7 @@ def test_a_silent_node_holds_up_a_job_on_full_nodes_for_no_longer_than_the_windo
     async def main():
         async with cluster(6) as nodes:
             await nodes.start(runs_for(30.0))
-            mute = HandmadeRequester(identity(9), nodes.network.join(peer(9)))
-            await nodes.nursery.start(mute.run, nodes.transports[0].addresses[0])
+            await by_hand(nodes, 9)  # Says nothing.
             (_, second) = await at_once(nodes, *[whole(bid_window_s=5.0)] * 2)
             assert second.state == "completed"
             told = {event.kind: event.at for event in await history(nodes, second)}
@@ -125,8 +124,7 @@ def test_an_execution_that_finds_no_room_in_time_fails_as_full_and_the_next_one_
     async def main():
         async with cluster(7) as nodes:
             await nodes.start(runs_for(5000.0))
-            stranger = HandmadeRequester(identity(9), nodes.network.join(peer(9)))
-            await nodes.nursery.start(stranger.run, nodes.transports[0].addresses[0])
+            stranger = await by_hand(nodes, 9)
             long, short = whole(timeout_s=6000.0), whole(timeout_s=60.0)
             jobs = [stranger.offer(job) for job in (long, short)]
             for job in jobs:
@@ -151,8 +149,7 @@ def test_a_requester_that_has_filled_its_part_of_the_queue_is_told_when_to_come_
     async def main():
         async with cluster(8) as nodes:
             await nodes.start(runs_for(50.0))
-            stranger = HandmadeRequester(identity(9), nodes.network.join(peer(9)))
-            await nodes.nursery.start(stranger.run, nodes.transports[0].addresses[0])
+            stranger = await by_hand(nodes, 9)
             job = stranger.offer(whole(timeout_s=60.0))
             await stranger.hears(m.Bid, job=job)
             for number in range(limits.EXECUTIONS_WAITING_PER_REQUESTER + 1):
