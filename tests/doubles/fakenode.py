@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
+import pytest
 from unit.receipts import FILES, HONEST, REQUESTER, finished, spec_of
 
 from node.api.viewing import job_view
@@ -200,6 +202,13 @@ def fake_node(facts: Facts | None = None, files: Mapping[str, bytes] = FILES) ->
         thread.join()
         server.server_close()
     assert not server.crashes
+
+
+def asked_from(folder: Path, fake: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line asks this node, works in ``folder`` and keeps its key there."""
+    monkeypatch.setenv("QUORATE_API", fake.url)
+    monkeypatch.setenv("QUORATE_KEY", str(folder / "client.key"))
+    monkeypatch.chdir(folder)
 
 
 def _faked(facts: Facts, files: Mapping[str, bytes]) -> FakeNode:

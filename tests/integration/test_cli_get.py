@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from doubles.fakenode import FakeNode, Handler, breaks_off, fake_node, hangs_up, problem, says
+from doubles.fakenode import FakeNode, Handler, asked_from, breaks_off, fake_node, hangs_up, problem, says
 from doubles.trees import files_in
 from nacl.signing import SigningKey
 from unit.receipts import FILES, WRONG, finished, spec_of
@@ -29,9 +29,7 @@ CSV = "outputs/census.csv"
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
     """A node with a verified job; the command line is pointed to it and works in ``tmp_path``."""
     with fake_node() as fake:
-        monkeypatch.setenv("QUORATE_API", fake.url)
-        monkeypatch.setenv("QUORATE_KEY", str(tmp_path / "client.key"))
-        monkeypatch.chdir(tmp_path)
+        asked_from(tmp_path, fake, monkeypatch)
         yield fake
 
 

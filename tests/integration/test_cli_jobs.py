@@ -10,7 +10,7 @@ from pathlib import Path
 import jwt
 import msgspec
 import pytest
-from doubles.fakenode import FakeNode, Handler, fake_node, frame, hangs_up, problem, says
+from doubles.fakenode import FakeNode, Handler, asked_from, fake_node, frame, hangs_up, problem, says
 from unit.receipts import FILES, REQUESTER
 
 from cli.main import run
@@ -26,9 +26,7 @@ OTHER = "12D3KooWBmAwcd4PJNJvfV89HwE48nwkRmAgo8Vy3uQEyNNHBox2"
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
     """A node with a verified job, and a module in the working folder."""
     with fake_node() as fake:
-        monkeypatch.setenv("QUORATE_API", fake.url)
-        monkeypatch.setenv("QUORATE_KEY", str(tmp_path / "client.key"))
-        monkeypatch.chdir(tmp_path)
+        asked_from(tmp_path, fake, monkeypatch)
         (tmp_path / "my.wasm").write_bytes(MODULE)
         yield fake
 

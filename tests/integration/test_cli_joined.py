@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from doubles.fakenode import FakeNode, Handler, breaks_off, fake_node, problem, says
+from doubles.fakenode import FakeNode, Handler, asked_from, breaks_off, fake_node, problem, says
 from doubles.trees import files_in
 from unit.receipts import HONEST, finished, spec_of
 
@@ -28,9 +28,7 @@ WHOLE = b"".join(FILES[name] for name in sorted(FILES) if name < BIG)
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
     """Its one large file stands in the middle of the list."""
     with fake_node(finished(spec_of(), HONEST, FILES), FILES) as fake:
-        monkeypatch.setenv("QUORATE_API", fake.url)
-        monkeypatch.setenv("QUORATE_KEY", str(tmp_path / "client.key"))
-        monkeypatch.chdir(tmp_path)
+        asked_from(tmp_path, fake, monkeypatch)
         yield fake
 
 

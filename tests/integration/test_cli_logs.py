@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from doubles.fakenode import FakeNode, breaks_off, fake_node, problem, says
+from doubles.fakenode import FakeNode, asked_from, breaks_off, fake_node, problem, says
 
 from cli.logs import _Pen
 from cli.main import run
@@ -20,8 +20,7 @@ EXECUTION = "e" * 32
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
     with fake_node() as fake:
-        monkeypatch.setenv("QUORATE_API", fake.url)
-        monkeypatch.setenv("QUORATE_KEY", str(tmp_path / "client.key"))
+        asked_from(tmp_path, fake, monkeypatch)
         yield fake
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from doubles.fakenode import FakeNode, fake_node, problem
+from doubles.fakenode import FakeNode, asked_from, fake_node, problem
 from unit.receipts import WRONG
 
 from cli.main import run
@@ -18,9 +18,7 @@ from cli.main import run
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeNode]:
     """A node with a verified job; the command line is pointed to it and works in ``tmp_path``."""
     with fake_node() as fake:
-        monkeypatch.setenv("QUORATE_API", fake.url)
-        monkeypatch.setenv("QUORATE_KEY", str(tmp_path / "client.key"))
-        monkeypatch.chdir(tmp_path)
+        asked_from(tmp_path, fake, monkeypatch)
         yield fake
 
 
