@@ -20,6 +20,7 @@ import pytest
 import trio
 from contract.executors import HANG_S
 from contract.wasm_modules import command
+from integration.walled_in import NO_RIGHT_TO_MOUNT
 from integration.wasm_runs import Engine, Run, children, descendants, in_engine, until
 from needs import Need
 
@@ -33,8 +34,6 @@ ROOT = Path(node.__file__).parent.parent
 SLEEPS = """(call $must (call $args_sizes_get (i32.const 16) (i32.const 20)))
     (if (i32.eq (i32.load (i32.const 16)) (i32.const 2)) (then (call $sleep (i64.const 3600000000000))))"""
 SLEEPER = command(SLEEPS)
-# Root that may not mount, and so has to do as any other user does.
-NO_RIGHT_TO_MOUNT = ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
 
 HEAD = """
     import json, logging, os, sys, trio

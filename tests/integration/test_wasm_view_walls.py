@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import tempfile
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from contract.executors import HANG_S
 from contract.wasm_modules import COUNT, command
+from integration.walled_in import NO_RIGHT_TO_MOUNT, tried
 from integration.wasm_runs import Run, ended
 from needs import Need
 
-import node
 from node.executor.base import Mount
 from node.executor.wasm import landlock, mounts, seccomp
 
-ROOT = Path(node.__file__).parent.parent
-NO_RIGHT_TO_MOUNT = ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
-
-# As a worker begins, then tries each of the calls and prints how it ended, by name.
+# As a worker begins, and the calls that are tried then, by name.
 _INSIDE = """
-    import ctypes, json, os, sys
     from node.executor.wasm import staging, view, worker
     from node.executor.wasm.confine import confine_worker
     from node.executor.wasm.protocol import Input, WorkerSpec
     from node.executor.wasm.settings import Settings
 
     near, far = (name.encode() for name in sys.argv[1:3])
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def raw(number, *arguments):
-        if libc.syscall(number, *arguments) < 0:
-            raise OSError(ctypes.get_errno(), "")
-
     inputs = [
         Input(far + b"/a", "/in/a", "/in"),
         Input(far + b"/sub", "/in/sub", "/in"),
@@ -55,10 +40,6 @@ _INSIDE = """
     def read(path):
         with open(path) as file:
             file.read()
-
-    def write(path):
-        with open(path, "wb") as file:
-            file.write(b"x")
 
     tries = {
         "read a part": lambda: read(place["/in"] + b"/a"),
@@ -80,14 +61,6 @@ _INSIDE = """
         "change its namespace": lambda: raw(272, 0x00020000),
         "make a user namespace": lambda: raw(272, 0x10000000),
     }
-    ended = {}
-    for name, attempt in tries.items():
-        try:
-            attempt()
-            ended[name] = "allowed"
-        except OSError as error:
-            ended[name] = os.strerror(error.errno)
-    print(json.dumps(ended))
 """
 _BY_CALLS = {"mount", "unmount", "mount anew", "change its namespace", "make a user namespace"}
 _READ_ONLY = {"write a part", "write beside a part"}
@@ -126,14 +99,7 @@ def test_a_worker_with_a_view_reaches_what_it_shows_and_mounts_nothing_more(
         (tmp_path / name).mkdir()
     (tmp_path / "whole" / "c").write_bytes(b"x")
     prefix = () if may_mount or os.geteuid() != 0 else NO_RIGHT_TO_MOUNT
-    inside = subprocess.run(
-        [*prefix, sys.executable, "-P", "-c", textwrap.dedent(_INSIDE), str(tmp_path), str(far)],
-        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
-        stdout=subprocess.PIPE,
-        timeout=HANG_S,
-        check=True,
-    )
-    ends = json.loads(inside.stdout)
+    ends = tried(_INSIDE, tmp_path, far, prefix=prefix)
     assert {name for name, how in ends.items() if how == "allowed"} == _ALLOWED
     assert {name for name, how in ends.items() if how == "Operation not permitted"} == _BY_CALLS
     assert {ends[name] for name in _READ_ONLY} <= {"Read-only file system", "Permission denied"}
