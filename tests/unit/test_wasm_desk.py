@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,17 @@ def test_what_nobody_asked_for_is_not_taken_for_a_result(desk: Desk, tmp_path: P
         desk.take_back(results, ["stdout"])
     desk.clear()
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_a_folder_that_cannot_be_opened_is_not_there(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(OSError, match="open files"):
+            Desk(tmp_path / ".worker-1").made()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert not any(tmp_path.iterdir())
 
 
 def test_results_that_are_not_empty_are_an_error(desk: Desk, tmp_path: Path) -> None:

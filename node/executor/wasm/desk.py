@@ -34,7 +34,11 @@ class Desk:
     def made(self) -> int:
         """A descriptor that stands for it, whatever it is called meanwhile; the caller closes it. Raises OSError."""
         self.folder.mkdir(0o700)
-        return os.open(self.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return os.open(self.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:  # A node without descriptors must not fill its disk with folders as well.
+            self.folder.rmdir()
+            raise
 
     def lend(self, results: Path) -> None:
         """Put it in the place of ``results``, an empty folder or none. Raises OSError."""
