@@ -1,10 +1,11 @@
 """The WASM engine as the node sees it: finds a warm worker or starts one, gives it the run, ends it when it must.
 
-A run costs one message and one answer on a socket that trio waits on: no thread, no polling. The wall clock is kept
-here; CPU time, memory and output are kept in the worker and by the kernel (``worker``, ``confine``). A worker whose run
-returned or trapped stays warm for the same tenant, module, limits and inputs; any other end of a run ends it, and so
-does any end of one that asked for a process of its own, or that is shown single files or parts of what the node does
-not own (``view``).
+A run costs one message and one answer on a socket that trio waits on, and two visits to a thread: the worker's folder
+is lent, and given back by whoever collects the results. The wall clock is kept here; CPU time, memory and output are
+kept in the worker and by the kernel (``worker``, ``confine``). A worker whose run trapped, or returned and could be
+collected, stays warm for the same tenant, module, limits and inputs; any other end of a run ends it, and so does any
+end of one that asked for a process of its own, or that is shown single files or parts of what the node does not own
+(``view``).
 Does not live here: wasmtime (``engine``, in child processes alone), processes (``processes``), the cache (``modules``).
 """
 
