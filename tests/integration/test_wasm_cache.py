@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trio
 from contract.wasm_modules import command
 from integration.wasm_runs import Engine, Run, in_engine
 
-from node.errors import DriverUnavailable
+from node.ambient import Threads
+from node.errors import DriverUnavailable, OperatorError
+from node.executor.wasm.executor import WasmExecutor
 
 FIRST, OTHER = Run(wasm=command(""), tenant="first"), Run(wasm=command(""), tenant="other")
 
@@ -57,3 +60,10 @@ def test_nothing_is_executed_from_a_folder_that_others_can_write_to(tmp_path: Pa
         assert (await engine.run(OTHER)).exit_code == 0
 
     in_engine(tmp_path, body)
+
+
+def test_a_cache_that_cannot_be_a_folder_is_said_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "cache").touch()
+    executor = WasmExecutor(tmp_path / "cache", Threads())
+    with pytest.raises(OperatorError, match="cache cannot be used: File exists"):
+        trio.run(executor.serve)

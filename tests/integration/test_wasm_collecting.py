@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
+import trio.testing
+from contract.executors import HANG_S, serving
 from contract.wasm_modules import command
 from doubles.collecting import goes, stays
 from integration.wasm_runs import Engine, Run, in_engine, until, workers
 
+from node.ambient import Threads
 from node.executor.base import Collect, GiveBack
+from node.executor.wasm.executor import WasmExecutor
 
 QUICK = Run(wasm=command("(call $proc_exit (i32.const 3))"))
 
@@ -70,3 +76,26 @@ def test_a_worker_that_serves_one_run_alone_has_ended_before_it_is_collected(tmp
         assert not ended.results.exists()
 
     in_engine(tmp_path, body)
+
+
+def test_what_an_idle_worker_left_is_removed_once_it_has_ended_and_not_by_the_event_loop(tmp_path: Path) -> None:
+    """One that has broken out of its engine can fill its folder while it has nothing to do."""
+    threads, alive = Threads(), dict[str, set[int]]()
+
+    async def watched(call: Callable[..., Any], *args: Any) -> Any:
+        alive[getattr(call, "__name__", "")] = workers()
+        return await threads(call, *args)
+
+    async def main() -> None:
+        executor = WasmExecutor(tmp_path / "cache", watched, idle_s=0.1)
+        with trio.fail_after(HANG_S):
+            async with serving(executor):
+                await trio.testing.wait_all_tasks_blocked()
+                await Engine(tmp_path, executor).run(QUICK)
+                (place,) = places(tmp_path)
+                (tmp_path / place / "deep").mkdir()
+                (tmp_path / place / "deep" / "file").touch()
+                await until(lambda: not places(tmp_path))
+
+    trio.run(main)
+    assert alive["_cleared"] == set()

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,16 +27,16 @@ from node.errors import DriverUnavailable
 from node.executor.base import Capabilities, Collect, GiveBack, RunLimits, Task, give_back
 from node.executor.wasm.desk import Desk
 from node.executor.wasm.modules import Modules
-from node.executor.wasm.pool import Key, Pool
+from node.executor.wasm.pool import Key
 from node.executor.wasm.processes import Child, Processes
-from node.executor.wasm.protocol import Answer, Broken, Failed, Returned, Unloadable, WorkerSpec, frame
+from node.executor.wasm.protocol import Answer, Broken, Failed, Returned, Unloadable, frame
 from node.executor.wasm.reasons import out_of_time, run_ended_by, run_failed
 from node.executor.wasm.settings import identity
-from node.executor.wasm.tasks import LEVEL, engine_of, job_of, key_of, paths_of, settings_of
+from node.executor.wasm.tasks import LEVEL, engine_of, job_of, key_of, settings_of
+from node.executor.wasm.workers import Start, Worker, Workers
 from node.model import STDERR, STDOUT, EngineSpec, cut
 from node.removal import remove
 
-IDLE_MAX = 8  # A further idle worker ends the one that is idle for longest.
 IDLE_S = 60.0  # A worker idle for longer ends; nobody idle for as long again, and the zygote ends too.
 RUNS_PER_WORKER = 1_000  # Then a fresh process: whatever leaks, leaks no further.
 VIEW_MOUNTS_MAX = 50_000  # Of one run: half of what Linux gives a namespace, about a second. More are linked or copied.
@@ -45,37 +44,6 @@ VIEWS_MOUNTS_MAX = 100_000  # Of all runs at once, each 2 KB of the kernel's mem
 
 _IDENTITY = identity(LEVEL)
 _CAPABILITIES = Capabilities(deterministic=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """What a worker is started with."""
-
-    key: Key
-    code: tuple[Path, ...]
-    staging: Path
-    desk: Desk
-    has_view: bool
-
-    @property
-    def spec(self) -> WorkerSpec:
-        return WorkerSpec(
-            code=tuple(map(os.fsencode, self.code)),
-            settings=self.key.settings,
-            memory_bytes=self.key.memory_bytes,
-            reads=paths_of(self.key.reads),
-            staging=os.fsencode(self.staging),
-            has_view=self.has_view,
-        )
-
-
-@dataclass(slots=True)
-class _Worker:
-    start: _Start
-    child: Child
-    is_shared: bool  # with further runs of the same key
-    mounts: int = 0  # in the view of its one run; 0: it has none
-    runs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +70,9 @@ class WasmExecutor:
         self._modules = Modules(cache, self._processes, offload)
         self._staging = cache / "staging"
         self._numbers = itertools.count()
-        self._pool: Pool[_Worker] = Pool(IDLE_MAX, idle_s)
+        self._workers = Workers(offload, idle_s, self._processes.rest)
         self._mounts = 0
         self._mounts_max = mounts_max
-        self._idle_s = idle_s
-        self._gave = trio.Event()
 
     @property
     def name(self) -> str:
@@ -126,12 +92,9 @@ class WasmExecutor:
     async def serve(self) -> None:
         """See Executor.serve. Raises OperatorError when others can write to the cache."""
         self._open()
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._processes.serve)
-                nursery.start_soon(self._expire)
-        finally:
-            _dismiss(self._pool.expired(math.inf))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._processes.serve)
+            nursery.start_soon(self._workers.serve)
 
     async def probe(self) -> None:
         """See Executor.probe. Starts nothing: an idle node stays small."""
@@ -173,20 +136,6 @@ class WasmExecutor:
         remove(self._staging)
         self._staging.mkdir(mode=0o700)
 
-    async def _expire(self) -> None:
-        """End workers that are idle for too long, and what forks them when there have been none for a while."""
-        while True:
-            expiry = self._pool.next_expiry()
-            if expiry is not None:
-                await trio.sleep_until(expiry)
-                _dismiss(self._pool.expired(trio.current_time()))
-                continue
-            with trio.move_on_after(self._idle_s) as scope:
-                await self._gave.wait()
-            self._gave = trio.Event()
-            if scope.cancelled_caught:
-                self._processes.rest()
-
     async def _attempt(self, run: _Run) -> tuple[Answer | None, int | None]:
         """The worker's answer, or None and its exit status. Raises ExecutionFailed, DriverUnavailable."""
         worker = None
@@ -196,21 +145,17 @@ class WasmExecutor:
             raise out_of_time(run.task.limits, compiling=True)
         return await self._served(worker, run), worker.child.status
 
-    async def _worker(self, task: Task, results: Path) -> _Worker:
+    async def _worker(self, task: Task, results: Path) -> Worker:
         """A warm one, or a new one."""
         key = await self._offload(key_of, task, results) if task.inputs else key_of(task, results)
         if any(mount.is_bound for mount in task.inputs):
             viewing = await self._viewing(task, key)
             if viewing is not None:
                 return viewing
-        is_shared = engine_of(task).isolation == "shared"
-        while is_shared and (worker := self._pool.take(key)) is not None:
-            if not worker.child.over:
-                return worker
-            _dismiss([worker])
-        return await self._started(task, key)
+        warm = self._workers.take(key) if engine_of(task).isolation == "shared" else None
+        return warm or await self._started(task, key)
 
-    async def _viewing(self, task: Task, key: Key) -> _Worker | None:
+    async def _viewing(self, task: Task, key: Key) -> Worker | None:
         """One for a run that sees what it may neither link nor copy; None where there can be none."""
         mounts, worker = len(task.inputs), None
         if mounts > VIEW_MOUNTS_MAX or self._mounts + mounts > self._mounts_max:
@@ -225,16 +170,16 @@ class WasmExecutor:
                 self._mounts -= mounts
         return worker
 
-    async def _started(self, task: Task, key: Key, mounts: int = 0) -> _Worker:
+    async def _started(self, task: Task, key: Key, mounts: int = 0) -> Worker:
         await self._processes.begun()
         code = await self._modules.compiled(task, key.settings)
         number = next(self._numbers)
         desk = Desk(Path(os.fsdecode(key.results), f".worker-{number}"))
-        start = _Start(key, code, self._staging / str(number), desk, has_view=mounts > 0)
+        start = Start(key, code, self._staging / str(number), desk, has_view=mounts > 0)
         is_shared = not mounts and engine_of(task).isolation == "shared"
-        return _Worker(start, await self._spawned(start), is_shared, mounts)
+        return Worker(start, await self._spawned(start), is_shared, mounts)
 
-    async def _spawned(self, start: _Start) -> Child:
+    async def _spawned(self, start: Start) -> Child:
         results = await self._offload(_made, start.desk)
         child = None
         try:
@@ -245,7 +190,7 @@ class WasmExecutor:
                 start.desk.clear()
         return child
 
-    async def _served(self, worker: _Worker, run: _Run) -> Answer | None:
+    async def _served(self, worker: Worker, run: _Run) -> Answer | None:
         """One run. However it ends, the worker is idle or no more when this returns."""
         worker.runs += 1
         is_over = True
@@ -256,14 +201,15 @@ class WasmExecutor:
                 is_over = False
         finally:
             if is_over:
-                await self._end(worker)
+                await self._workers.end(worker)
+                self._mounts -= worker.mounts
             else:
-                self._keep(worker)
+                self._workers.keep(worker)
         if is_over:
             await self._taken(run, answer, partial(give_back, run.results))
         return answer
 
-    async def _asked(self, worker: _Worker, run: _Run) -> Answer | None:
+    async def _asked(self, worker: Worker, run: _Run) -> Answer | None:
         with trio.move_on_at(run.deadline):
             await self._offload(_lent, worker.start.desk, run.results)
             await worker.child.channel.send(frame(job_of(run.task, run.results)))
@@ -276,30 +222,6 @@ class WasmExecutor:
             await run.collect(answer.exit_code, give_back)
         else:
             await self._offload(give_back, True)
-
-    async def _end(self, worker: _Worker) -> None:
-        await worker.child.end()
-        self._mounts -= worker.mounts
-        with trio.CancelScope(shield=True):
-            await self._offload(_cleared, worker)
-
-    def _keep(self, worker: _Worker) -> None:
-        _dismiss(self._pool.give(worker.start.key, worker, trio.current_time()))
-        self._gave.set()
-
-
-def _dismiss(workers: Iterable[_Worker]) -> None:
-    """What an idle one has staged is cleared already: a few empty folders are left."""
-    for worker in workers:
-        worker.child.dismiss()
-        _cleared(worker)
-
-
-def _cleared(worker: _Worker) -> None:
-    with contextlib.suppress(OSError):  # Then the sweep at the next start tries again.
-        if worker.start.key.reads:
-            remove(worker.start.staging)
-    worker.start.desk.clear()
 
 
 def _made(desk: Desk) -> int:

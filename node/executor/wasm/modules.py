@@ -66,8 +66,11 @@ class Modules:
 
     def open(self) -> None:
         """Make or check the folder, remove what a crash left. Raises OperatorError. Blocking."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = self._folder.stat()
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = self._folder.stat()
+        except OSError as error:
+            raise OperatorError(f"{self._folder} cannot be used: {error.strerror}") from error
         if not _is_ours(found):
             raise OperatorError(
                 f"others can write to {self._folder}, from which this node executes code; chown it to the node's user"
