@@ -9,11 +9,13 @@ Does not live here: limits of one run (``worker``), ends by wall clock (the node
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
 import resource
 import signal
+import tempfile
 from collections.abc import Sequence
 
 from node import limits
@@ -46,10 +48,17 @@ def adopt(files: Sequence[int], parent: int) -> None:
         os._exit(0)
     _keep_only(files)
     os.umask(0o077)
-    os.chdir("/")
     for number in (signal.SIGXCPU, signal.SIGXFSZ, signal.SIGPROF, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def go_nowhere() -> None:
+    """A working folder of its own for this process and its children: empty, and without a name, so that it stays so."""
+    with contextlib.suppress(OSError):  # No folder can be made here: then it is the root, as at the start.
+        folder = tempfile.mkdtemp()
+        os.chdir(folder)
+        os.rmdir(folder)
 
 
 def lacking() -> tuple[str, ...]:

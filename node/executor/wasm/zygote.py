@@ -17,8 +17,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from node.executor.wasm import mounts
-from node.executor.wasm.confine import lacking
+from node.executor.wasm import confine, mounts
 from node.executor.wasm.protocol import (
     FILES_MAX,
     PACKET_BYTES_MAX,
@@ -92,7 +91,7 @@ class _Zygote:
 def _live(spec: WorkerSpec | CompilerSpec, files: Sequence[int], parent: int) -> None:
     """In the child; never returns into the zygote's loop."""
     try:
-        from node.executor.wasm import compiler, confine, worker
+        from node.executor.wasm import compiler, worker
 
         confine.adopt(files, parent)
         channel = socket.socket(fileno=3)
@@ -120,11 +119,12 @@ def _prepare() -> str | None:
 def main() -> None:
     """``python -m node.executor.wasm.zygote DESCRIPTOR``."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    confine.go_nowhere()
     viewless = mounts.why_not()
     error = _prepare()
     zygote = _Zygote(control)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # The node is gone in the middle of a message.
-        control.send(packet(Hello(error, viewless, lacking() if error is None else ())))
+        control.send(packet(Hello(error, viewless, confine.lacking() if error is None else ())))
         if error is None:
             zygote.serve()
     zygote.end()
