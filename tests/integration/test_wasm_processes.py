@@ -298,3 +298,11 @@ def test_a_worker_has_nothing_of_the_nodes(tmp_path: Path) -> None:
     finally:
         os.close(secret)
         del os.environ["SECRET_OF_THE_NODE"]
+
+
+def test_a_run_that_begins_just_when_the_engine_goes_to_rest_is_run_by_the_next_one(tmp_path: Path) -> None:
+    async def body(engine: Engine) -> None:
+        for _ in range(10):
+            assert (await engine.run(QUICK)).exit_code is not None
+
+    in_engine(tmp_path, body, idle_s=0.0005)

@@ -179,16 +179,18 @@ class Processes:
         return viewless is None
 
     async def _ready(self) -> _Zygote:
-        self.check()
-        while self._zygote is not None and self._zygote.ending:
-            await self._zygote.gone.wait()
+        """One that is there for longer than the moment: what rests has no children, and may begin to while we wait."""
+        while True:
             self.check()
-        zygote = self._current()
-        self._wanted.set()
-        await zygote.said_hello.wait()
-        if zygote.error is not None:
-            raise DriverUnavailable(zygote.error)
-        return zygote
+            zygote = self._current()
+            if not zygote.ending:
+                self._wanted.set()
+                await zygote.said_hello.wait()
+                if not zygote.leaving:
+                    if zygote.error is not None:
+                        raise DriverUnavailable(zygote.error)
+                    return zygote
+            await zygote.gone.wait()
 
     def _current(self) -> _Zygote:
         if self._zygote is None:
