@@ -221,11 +221,15 @@ class ListWanted(_Message, frozen=True, tag="list"):
     execution: Hex32
 
 
-class FileWanted(_Message, frozen=True, tag="file"):
-    """File number ``index`` of a winning execution's manifest, from ``offset``."""
+class FilesWanted(_Message, frozen=True, tag="files"):
+    """``count`` files of a winning execution's manifest from number ``index`` on, one behind the other.
+
+    ``offset``: where in the first of them to begin.
+    """
 
     execution: Hex32
     index: Size
+    count: Size
     offset: Size
 
 
@@ -237,7 +241,7 @@ class LogsWanted(_Message, frozen=True, tag="logs"):
     stderr: Size
 
 
-BlobRequest = ModuleWanted | InlineWanted | ManifestWanted | ListWanted | FileWanted | LogsWanted
+BlobRequest = ModuleWanted | InlineWanted | ManifestWanted | ListWanted | FilesWanted | LogsWanted
 
 _LogBytes = Annotated[bytes, msgspec.Meta(max_length=limits.LOG_PIECE_BYTES)]
 

@@ -148,7 +148,7 @@ class Node:
         match request:
             case m.ModuleWanted() | m.InlineWanted():
                 return await self.requester.blob(sender, request)
-            case m.ManifestWanted() | m.ListWanted() | m.FileWanted() | m.LogsWanted():
+            case m.ManifestWanted() | m.ListWanted() | m.FilesWanted() | m.LogsWanted():
                 return await self.compute.blob(sender, request)
             case _:
                 assert_never(request)

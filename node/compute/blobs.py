@@ -7,15 +7,17 @@ requesters (``node.requester.role``).
 
 from __future__ import annotations
 
+from node import limits
 from node.compute.kept import Kept
 from node.compute.logs import piece_in, piece_of
 from node.compute.run import Bench, Execution
 from node.errors import BlobRefused
-from node.messages import FileWanted, ListWanted, LogPiece, LogsWanted, ManifestWanted, encode
+from node.messages import FilesWanted, ListWanted, LogPiece, LogsWanted, ManifestWanted, encode
+from node.model import ExecutionId
 from node.transport.base import Blob
-from node.transport.files import bytes_blob, file_blob
+from node.transport.files import bytes_blob, file_blob, files_blob
 
-Wanted = LogsWanted | ListWanted | ManifestWanted | FileWanted
+Wanted = LogsWanted | ListWanted | ManifestWanted | FilesWanted
 
 
 async def blob_of(bench: Bench, given: Execution | None, request: Wanted) -> Blob:
@@ -32,16 +34,20 @@ async def blob_of(bench: Bench, given: Execution | None, request: Wanted) -> Blo
         raise BlobRefused("no result of yours that has won is here")
     if isinstance(request, ManifestWanted):
         return await _list_blob(bench, given.results)
-    name = await bench.ambient.offload(given.results.name, request.index)
-    if not given.results.is_on_disk:
-        return _rest(given.results.content(name), request.offset)
-    return await file_blob(bench.folder(given.execution) / name, request.offset, bench.ambient.offload)
+    return await _files_blob(bench, given.execution, given.results, request)
 
 
-def _rest(content: bytes, offset: int) -> Blob:
-    if offset > len(content):
-        raise BlobRefused(f"the file ends at {len(content)}, before {offset}")
-    return bytes_blob(memoryview(content)[offset:])
+async def _files_blob(bench: Bench, execution: ExecutionId, results: Kept, wanted: FilesWanted) -> Blob:
+    index, count, offset = wanted.index, wanted.count, wanted.offset
+    if not 1 <= count <= limits.BLOB_FILES_MAX:
+        raise BlobRefused(f"from 1 to {limits.BLOB_FILES_MAX} files are sent at once, and not {count}")
+    files = await bench.ambient.offload(results.files, index, count)
+    if offset > files[0][1]:
+        raise BlobRefused(f"the file ends at {files[0][1]}, before {offset}")
+    if results.is_on_disk:
+        return await files_blob(bench.folder(execution), files, offset, bench.ambient.offload)
+    contents = (results.handed_over.files or ())[index : index + count]
+    return bytes_blob(memoryview(b"".join(contents))[offset:])
 
 
 async def _log_piece(bench: Bench, given: Execution, wanted: LogsWanted) -> LogPiece:

@@ -34,27 +34,30 @@ class Kept:
     disk_bytes: int
     handed_over: Results
     listed: bytes | Path  # the sized manifest, or where it lies
-    starts: array[int]  # where each line of it begins
+    starts: array[int]  # where each line of it begins, and where the last one ends
 
     def content(self, name: str) -> bytes:
         """Of a file by its path, in a result that is not on disk; nothing for one that it does not have."""
-        names = map(self.name, range(len(self.starts)))
+        names = [path for path, _ in self.files(0, len(self.starts) - 1)]
         return dict(zip(names, self.handed_over.files or (), strict=True)).get(name, b"")
 
-    def name(self, index: int) -> str:
-        """The path of a file, relative to the results. Blocking. Raises BlobRefused."""
-        if index >= len(self.starts):
-            raise BlobRefused(f"the manifest has {len(self.starts)} lines")
-        _, _, line = self._line(self.starts[index]).decode().partition(" ")
-        return line[66:-1].partition("/")[2]
+    def files(self, index: int, count: int) -> list[tuple[str, int]]:
+        """Path, relative to the results, and size of so many files from one on. Blocking, and no longer than they are
+        many, wherever they stand in the list. Raises BlobRefused when the list has not so many.
+        """
+        lines = len(self.starts) - 1
+        if index + count > lines:
+            raise BlobRefused(f"the manifest has {lines} lines, and not {count} from line {index} on")
+        rows = self._read(self.starts[index], self.starts[index + count])
+        return [_file(row) for row in rows.split(b"\n")[:-1]]
 
-    def _line(self, start: int) -> bytes:
+    def _read(self, begin: int, end: int) -> bytes:
         if isinstance(self.listed, bytes):
-            return self.listed[start : self.listed.index(b"\n", start) + 1]
+            return self.listed[begin:end]
         try:
             with self.listed.open("rb") as file:
-                file.seek(start)
-                return file.readline()
+                file.seek(begin)
+                return file.read(end - begin)
         except OSError as error:
             raise BlobRefused("the manifest cannot be read any more") from error
 
@@ -68,7 +71,6 @@ def kept(execution: ExecutionId, tree: HashedTree, spec: JobSpec, beside: Path) 
     manifest, won = tree.manifest.render(), voted(tree.manifest, spec.vote_on).h1()
     sized = render_sized(tree.manifest, tree.sizes)
     starts = array("Q", accumulate(map(len, BytesIO(sized)), initial=0))  # Split at once it would hold up all threads.
-    starts.pop()  # The end of the last line.
     if len(manifest) <= MANIFEST_INLINE_MAX and len(tree.sizes) <= limits.INLINE_FILES_MAX:
         answer = Results(execution, manifest, tree.sizes, tree.contents)
         is_on_disk = tree.contents is None or not isinstance(spec.publisher, VaultPublisher)
@@ -81,3 +83,9 @@ def kept(execution: ExecutionId, tree: HashedTree, spec: JobSpec, beside: Path) 
         raise NoRoom(f"the list of result files cannot be kept: {error.strerror}") from error
     answer = Results(execution, None, None, None)
     return Kept(won, True, tree.total_bytes + len(sized), answer, beside, starts)
+
+
+def _file(row: bytes) -> tuple[str, int]:
+    """Of ``<size> <sha256>  <results>/<path>``."""
+    size, _, line = row.partition(b" ")
+    return line[66:].partition(b"/")[2].decode(), int(size)

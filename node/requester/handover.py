@@ -1,11 +1,12 @@
 """Fetching what won, manifest first.
 
 The winner first sends the list whose hash won; nothing is written before that list hashes to what won and every name
-in it is harmless. Then each file is checked against its own line: the first file that is not what its line says, or is
-longer than its size, ends it with BadResult, and the next winner goes on with the files that are still missing. One
-that breaks off is asked again from the byte that is missing; the next one begins that file anew, because it must not
-answer for bytes of the one before. Does not live here: what is on its way in (``node.requester.incoming``), who is
-asked when (``node.requester.delivery``).
+in it is harmless. Then the files come, many small ones in one blob, and each is checked against its own line: the first
+that is not what its line says ends it with BadResult, as does a blob of another length than its files have together,
+and the next winner goes on with the files that are still missing. One that breaks off is asked again from the byte that
+is missing; the next one begins that file anew, because it must not answer for bytes of the one before.
+Does not live here: what is on its way in (``node.requester.incoming``), how a blob becomes files
+(``node.requester.filing``), who is asked when (``node.requester.delivery``).
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from functools import partial
-from typing import BinaryIO
 
 import trio
 
@@ -23,11 +23,12 @@ from node import limits
 from node.ambient import Ambient
 from node.errors import BadResult, BlobRefused, MalformedMessage, PeerGone
 from node.journal.records import JobRecord, ResultsRecord, ShardResults
-from node.messages import FileWanted, HandOver, ManifestWanted, NoResults, Results
+from node.messages import FilesWanted, HandOver, ManifestWanted, NoResults, Results
 from node.model import RESULT_NAMES, DirHash, ExecutionId, PeerId, VaultPublisher
 from node.publisher.base import Publishers, below
 from node.requester.effects import Fetch
 from node.requester.ends import exit_code_of
+from node.requester.filing import Filing
 from node.requester.incoming import Collected, Incoming, weighed
 from node.requester.read_back import read_back
 from node.transport.base import Transport
@@ -126,8 +127,8 @@ class HandOvers:
         assert incoming.manifest is not None
         if answer.files is not None:
             await self._take_inline(incoming, answer.files)
-        for index in range(incoming.whole, len(incoming.manifest.lines)):
-            await self._take_file(incoming, order, index)
+        while incoming.whole < len(incoming.manifest.lines):
+            await self._take_blob(incoming, order)
         if incoming.part:  # Several parts are synced as they come, a single one with the end of its job.
             await self._ambient.offload(incoming.intake.settle, incoming.part)
 
@@ -180,30 +181,32 @@ class HandOvers:
         await self._ambient.offload(_put_all, incoming.intake, named)
         incoming.whole = len(named)
 
-    async def _take_file(self, incoming: Incoming, order: Fetch, index: int) -> None:
-        """One file, however often the stream breaks."""
-        await resumed(partial(self._stream, incoming, order, index), lambda: incoming.offset)
+    async def _take_blob(self, incoming: Incoming, order: Fetch) -> None:
+        """As many files as are asked for at once, however often the stream breaks."""
+        stream = partial(self._stream, incoming, order, incoming.end_of_blob())
+        await resumed(stream, partial(incoming.received, incoming.whole))
 
-    async def _stream(self, incoming: Incoming, order: Fetch, index: int) -> None:
-        assert incoming.manifest is not None
-        line, size = incoming.manifest.lines[index], incoming.sizes[index]
-        request = FileWanted(order.execution, index, incoming.offset)
+    async def _stream(self, incoming: Incoming, order: Fetch, end: int) -> None:
+        if incoming.whole == end:  # The stream before broke off behind the last byte.
+            return
+        count, name = end - incoming.whole, incoming.line.name
+        what = name if count == 1 else f"{count} files from {name} on"
+        size = sum(incoming.sizes[incoming.whole : end]) - incoming.offset
+        request = FilesWanted(order.execution, incoming.whole, count, incoming.offset)
         try:
             async with self._transport.fetch(order.peer, request) as blob:
-                if blob.size != size - incoming.offset:
-                    raise BadResult(f"{line.name} does not have the {size} bytes it announced")
-                await self._write(incoming, incoming.name(line), blob.chunks)
+                if blob.size != size:
+                    raise BadResult(f"{what}: it sends {blob.size} bytes, and announced {size}")
+                await self._file(incoming, end, blob.chunks)
         except MalformedMessage as error:
-            raise BadResult(f"{line.name}: {error}") from error
-        if incoming.digest.hexdigest() != line.sha256:
-            incoming.restart_file()
-            raise BadResult(f"{line.name} is not the file that won")
-        incoming.next_file()
+            raise BadResult(f"{what}: {error}") from error
 
-    async def _write(self, incoming: Incoming, name: str, chunks: AsyncIterator[bytes]) -> None:
-        with await self._ambient.offload(incoming.intake.file, name, incoming.offset) as file:
+    async def _file(self, incoming: Incoming, end: int, chunks: AsyncIterator[bytes]) -> None:
+        with closing(Filing(incoming, end)) as filing:
             async for chunk in chunks:
-                await self._ambient.offload(_append, incoming, file, chunk)
+                await self._ambient.offload(filing.take, chunk)
+            if incoming.whole < end:  # All that are left have no bytes.
+                await self._ambient.offload(filing.take, b"")
 
 
 def check_manifest(manifest: Manifest, sizes: tuple[int, ...], *, won: DirHash, record: JobRecord) -> None:
@@ -226,12 +229,6 @@ def check_manifest(manifest: Manifest, sizes: tuple[int, ...], *, won: DirHash, 
 def _put_all(intake: Intake, named: list[tuple[str, bytes]]) -> None:
     for name, content in named:
         intake.put(name, content)
-
-
-def _append(incoming: Incoming, file: BinaryIO, chunk: bytes) -> None:
-    incoming.intake.append(file, chunk)
-    incoming.digest.update(chunk)
-    incoming.offset += len(chunk)
 
 
 def _manifest(text: bytes, sizes: tuple[int, ...], order: Fetch, record: JobRecord) -> tuple[Manifest, tuple[int, ...]]:

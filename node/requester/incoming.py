@@ -107,6 +107,31 @@ class Incoming:
         """Whose shard it is."""
         return self.collected.record
 
+    @property
+    def line(self) -> Line:
+        """Of the current file, which is the first that is not whole."""
+        assert self.manifest is not None
+        return self.manifest.lines[self.whole]
+
+    @property
+    def missing(self) -> int:
+        """Bytes of the current file."""
+        return self.sizes[self.whole] - self.offset
+
+    def end_of_blob(self) -> int:
+        """Behind the last of the files, from the current one on, that one blob is to bring."""
+        end, left = self.whole + 1, limits.BLOB_FILES_BYTES - self.sizes[self.whole]
+        for size in self.sizes[end : self.whole + limits.BLOB_FILES_MAX]:
+            left -= size
+            if left < 0:
+                break
+            end += 1
+        return end
+
+    def received(self, since: int) -> int:
+        """Bytes behind the first ``since`` files."""
+        return sum(self.sizes[since : self.whole]) + self.offset
+
     def name(self, line: Line) -> str:
         """A file's name in the vault."""
         return self.part + line.path

@@ -63,7 +63,7 @@ class Intake:
             raise NoRoom(f"the results cannot be kept: {error.strerror}") from error
         return file
 
-    def append(self, file: BinaryIO, chunk: bytes) -> None:
+    def append(self, file: BinaryIO, chunk: bytes | memoryview) -> None:
         """More of a file that ``file`` opened. Raises NoRoom."""
         view = memoryview(chunk)
         try:

@@ -11,14 +11,14 @@ from contract.transports import EXECUTION, Party, Recorder, World, identity, num
 
 from node import limits
 from node.errors import BlobRefused, MalformedMessage, PeerError, PeerGone, StorageError
-from node.messages import BlobRequest, FileWanted
+from node.messages import BlobRequest, FilesWanted
 from node.model import PeerId
 from node.transport.base import Blob
 
 
-def wanted(index: int = 0, offset: int = 0) -> FileWanted:
+def wanted(index: int = 0, offset: int = 0) -> FilesWanted:
     """A request for a blob."""
-    return FileWanted(execution=EXECUTION, index=index, offset=offset)
+    return FilesWanted(execution=EXECUTION, index=index, count=1, offset=offset)
 
 
 class Source:

@@ -27,6 +27,11 @@ def manifest_for(files):
     return manifest, tuple(files[line.name.partition("/")[2]] for line in manifest.lines)
 
 
+def wanted(contents, request):
+    """What an honest winner with these contents sends for ``FilesWanted``."""
+    return b"".join(contents[request.index : request.index + request.count])[request.offset :]
+
+
 @dataclass(slots=True)
 class Hostile:
     """Bids on everything, proposes ``wins`` at once. ``hands_over`` makes its answer, ``chunks`` its blobs of files.
@@ -38,7 +43,7 @@ class Hostile:
     transport: MemoryTransport
     wins: str
     hands_over: Callable[[str], m.Results | m.NoResults | None]
-    chunks: Callable[[m.FileWanted], tuple[int, list[bytes]]] | None = None
+    chunks: Callable[[m.FilesWanted], tuple[int, list[bytes]]] | None = None
     manifest_blob: bytes = b""
     tells: Callable[[m.BlobRequest], Blob] | None = None  # lists of files and output, before everything else
     proposes: Callable[[m.Accept, PeerId], m.Message] | None = None
@@ -94,7 +99,7 @@ class Hostile:
             return self.tells(request)
         if isinstance(request, m.ManifestWanted):
             return Blob(len(self.manifest_blob), each([self.manifest_blob]))
-        if self.chunks is None or not isinstance(request, m.FileWanted):
+        if self.chunks is None or not isinstance(request, m.FilesWanted):
             raise BlobRefused("no")
         size, chunks = self.chunks(request)
         return Blob(size, each(chunks))

@@ -100,7 +100,7 @@ class Fuzzer:
         request = self._random.choice(
             [
                 m.ManifestWanted(run),
-                m.FileWanted(run, number, number),
+                m.FilesWanted(run, number, self._random.choice([0, 1, 3, 2**62]), number),
                 m.ModuleWanted(MODULE_SHA256, number),
                 m.InlineWanted(MODULE_SHA256, number),
             ]

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 from contract.journals import record
-from doubles.hostile import manifest_for
+from doubles.hostile import manifest_for, wanted
 
 from node import limits
 from node import messages as m
@@ -31,7 +31,7 @@ class Winners:
 
     def __init__(self, answers, chunks=None):
         self.answers = answers
-        self.chunks = chunks or (lambda peer, request: [CONTENTS[request.index][request.offset :]])
+        self.chunks = chunks or (lambda peer, request: [wanted(CONTENTS, request)])
         self.asked = []
         self.hand_overs = None
         self.local_id = "me"
@@ -49,7 +49,18 @@ class Winners:
         chunks = self.chunks(peer, request)
         if isinstance(chunks, Exception):
             raise chunks
-        yield chunks if isinstance(chunks, Blob) else Blob(sum(map(len, chunks)), _each(chunks))
+        blob = chunks if isinstance(chunks, Blob) else Blob(sum(map(len, chunks)), _each(chunks))
+        try:
+            yield blob
+        finally:
+            await blob.aclose()
+
+
+async def broken_off(chunks):
+    """These, and no end."""
+    async for chunk in _each(chunks):
+        yield chunk
+    raise PeerGone("broken off")
 
 
 async def _each(chunks):
@@ -83,23 +94,43 @@ def take(folder, winners, *peers, vault=Results):
     return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-def test_files_come_one_by_one_from_one_winner(tmp_path):
+def test_small_files_come_together_from_one_winner(tmp_path):
     winners = Winners({"a": by_stream()})
     (kept,) = take(tmp_path, winners, "a")
     assert (kept.files, kept.bytes, kept.peer, kept.exit_code) == (4, 7, "a", 0)
-    assert [request.index for _, request in winners.asked] == [0, 1, 2, 3]
+    assert asked(winners) == [(0, 4, 0)]
+
+
+def asked(winners, of="a"):
+    """Index, count and offset of each request for files."""
+    return [(request.index, request.count, request.offset) for peer, request in winners.asked if peer == of]
 
 
 def test_the_next_winner_goes_on_behind_what_is_whole_and_may_not_say_other_sizes_for_it(tmp_path):
     def chunks(peer, request):
-        return BlobRefused("enough") if peer == "a" and request.index == 2 else [CONTENTS[request.index]]
+        if peer != "a":
+            return [wanted(CONTENTS, request)]
+        return BlobRefused("enough") if request.index else Blob(7, broken_off([b"0aaaa"]))
 
     winners = Winners({"a": by_stream(), "b": by_stream((9, *SIZES[1:])), "c": by_stream()}, chunks)
     refused, lied, kept = take(tmp_path, winners, "a", "b", "c")
     assert isinstance(refused, BlobRefused)
     assert isinstance(lied, BadResult)
     assert kept.bytes == 7
-    assert [request.index for peer, request in winners.asked if peer == "c"] == [2, 3]
+    assert asked(winners) == [(0, 4, 0), (3, 1, 0)]  # The third has no bytes.
+    assert asked(winners, of="c") == [(3, 1, 0)]
+
+
+def test_a_file_that_one_winner_began_is_begun_anew_by_the_next(tmp_path):
+    def chunks(peer, request):
+        if peer == "b":
+            return [wanted(CONTENTS, request)]
+        return BlobRefused("enough") if request.offset else Blob(7, broken_off([b"0??"]))
+
+    refused, kept = take(tmp_path, winners := Winners({"a": by_stream(), "b": by_stream()}, chunks), "a", "b")
+    assert isinstance(refused, BlobRefused)
+    assert kept.bytes == 7
+    assert (asked(winners), asked(winners, of="b")) == ([(0, 4, 0), (1, 3, 2)], [(1, 3, 0)])
 
 
 def test_a_winner_that_never_answers_is_gone(tmp_path):
@@ -163,9 +194,9 @@ def test_results_for_which_there_is_no_room_are_not_begun(tmp_path):
 
 @pytest.mark.parametrize("more", [[b"x"], [b"", b"xx"]])
 def test_a_file_longer_than_announced_is_a_lie_before_it_is_read(tmp_path, more):
-    winners = Winners({"a": by_stream()}, lambda _, request: [CONTENTS[request.index], *more])
+    winners = Winners({"a": by_stream()}, lambda _, request: [*CONTENTS, *more])
     (lied,) = take(tmp_path, winners, "a")
-    assert "does not have the 1 bytes it announced" in str(lied)
+    assert str(lied) == f"4 files from results/exitCode on: it sends {7 + len(more[-1])} bytes, and announced 7"
 
 
 def test_an_answer_that_comes_twice_or_unasked_is_nothing(tmp_path):

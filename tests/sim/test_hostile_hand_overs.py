@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import trio
-from doubles.hostile import Hostile, manifest_for
+from doubles.hostile import Hostile, manifest_for, wanted
 from doubles.peers import identity, peer
 from sim.cluster import CLIENT, cluster, says, simulate, spec
 
@@ -107,15 +107,32 @@ def test_small_files_must_have_the_sizes_that_were_announced(sizes):
 
 
 class Poisoner(Hostile):
-    """Sends the wrong first half of the second file, and breaks off for ever."""
+    """Sends the first file, the wrong first byte of the second, and breaks off for ever."""
 
     async def blob(self, sender, request):
         """See Receiver."""
         self.asked.append(request)
-        content = LARGE_CONTENTS[request.index]
-        if request.index == 0:
-            return Blob(len(content), _pieces([content]))
-        return Blob(len(content) - request.offset, _pieces([b"?"] if request.offset == 0 else []))
+        content = wanted(LARGE_CONTENTS, request)
+        return Blob(len(content), _pieces([content[:1] + b"?"] if request.index == 0 else []))
+
+
+class Short(Hostile):
+    """Sends all but the last byte of what it announces, and never that one."""
+
+    async def blob(self, sender, request):
+        """See Receiver."""
+        self.asked.append(request)
+        content = wanted(LARGE_CONTENTS, request)
+        return Blob(len(content), _pieces([content[:-1]] if len(content) > 1 else []))
+
+
+class Stalling(Hostile):
+    """Sends one file after the other, waits between them as long as it may, and longer before the last."""
+
+    async def blob(self, sender, request):
+        """See Receiver."""
+        self.asked.append(request)
+        return Blob(len(wanted(LARGE_CONTENTS, request)), _with_pauses(request))
 
 
 class Dripping(Hostile):
@@ -124,7 +141,7 @@ class Dripping(Hostile):
     async def blob(self, sender, request):
         """See Receiver."""
         self.asked.append(request)
-        content = LARGE_CONTENTS[request.index][request.offset :]
+        content = wanted(LARGE_CONTENTS, request)
         return Blob(len(content), _slowly(content))
 
 
@@ -132,7 +149,7 @@ def by_blob(execution):
     return m.Results(execution, LARGE_MANIFEST.render(), tuple(map(len, LARGE_CONTENTS)), None)
 
 
-@pytest.mark.parametrize("kind", [Poisoner, Dripping])
+@pytest.mark.parametrize("kind", [Poisoner, Short, Stalling, Dripping])
 def test_a_winner_that_does_not_finish_harms_neither_the_job_nor_the_next_winner(kind):
     asked = 0
     for seed in range(8):
@@ -206,6 +223,13 @@ def test_a_job_whose_receipt_is_being_made_has_ended_for_who_would_cancel_it():
 async def _pieces(chunks):
     for chunk in chunks:
         yield chunk
+
+
+async def _with_pauses(request):
+    for index in range(request.index, len(LARGE_CONTENTS) - 1):
+        yield LARGE_CONTENTS[index][request.offset if index == request.index else 0 :]
+        await trio.sleep(29)
+    await trio.sleep_forever()
 
 
 async def _slowly(content):

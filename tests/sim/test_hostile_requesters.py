@@ -15,7 +15,7 @@ from sim.cluster import cluster, says, simulate, spec
 
 from node import limits
 from node import messages as m
-from node.errors import BlobRefused
+from node.errors import BlobRefused, PeerGone
 from node.executor.scripted import Play, ScriptedExecutor
 from node.identity import peer_id_of
 from node.model import Output
@@ -24,6 +24,7 @@ from node.wiring import Node
 
 HOSTILE = 7
 EXECUTION = "e" * 32
+LARGE = bytes(limits.INLINE_BYTES_MAX)
 
 
 def play(scenario, script=None):
@@ -135,21 +136,59 @@ def test_what_is_in_memory_alone_is_read_like_what_lies_on_disk():
         assert not list((nodes.folder / "0/scratch").iterdir())
         found.append(await read(hostile, m.LogsWanted(EXECUTION, 1, 0)))
         with pytest.raises(BlobRefused):
-            await read(hostile, m.FileWanted(EXECUTION, 1, 0))
+            await read(hostile, m.FilesWanted(EXECUTION, 1, 1, 0))
         hostile.say(m.HandOver(EXECUTION))
         names = (await hostile.hears(m.Results, execution=EXECUTION)).manifest.decode().split()[1::2]
         assert names == ["results/exitCode", "results/stderr", "results/stdout"]
-        found.extend([await read(hostile, m.FileWanted(EXECUTION, 2, offset)) for offset in (0, 1, 3)])
-        for index, offset in ((3, 0), (2, 4)):
-            with pytest.raises(BlobRefused):
-                await read(hostile, m.FileWanted(EXECUTION, index, offset))
+        found.extend([await read(hostile, m.FilesWanted(EXECUTION, 2, 1, offset)) for offset in (0, 1, 3)])
+        found.extend([await read(hostile, m.FilesWanted(EXECUTION, 0, count, 0)) for count in (1, 2, 3)])
+        await refuses_what_is_not_there(hostile)
 
     play(scenario, lambda _: Play(stdout=b"out"))
-    assert found == [m.encode(m.LogPiece(b"ut", b"")), b"out", b"ut", b""]
+    assert found == [m.encode(m.LogPiece(b"ut", b"")), b"out", b"ut", b"", b"0", b"0", b"0out"]
+
+
+def test_what_lies_on_disk_is_read_file_by_file_or_many_at_once():
+    """The same files as above, with one more that is too large for memory."""
+    found = []
+
+    async def scenario(hostile, nodes):
+        await hostile.given(spec("noop"), EXECUTION)
+        await hostile.hears(m.Proposed, execution=EXECUTION)
+        hostile.say(m.HandOver(EXECUTION))
+        assert (await hostile.hears(m.Results, execution=EXECUTION)).files is None
+        found.extend([await read(hostile, m.FilesWanted(EXECUTION, 2, 1, offset)) for offset in (0, 1, 3)])
+        found.extend([await read(hostile, m.FilesWanted(EXECUTION, 0, 3, offset)) for offset in (0, 1)])
+        await refuses_what_is_not_there(hostile, LARGE)
+        (nodes.folder / "0/scratch" / EXECUTION / "stderr").unlink()
+        with pytest.raises(PeerGone):
+            await read(hostile, m.FilesWanted(EXECUTION, 0, 3, 0))
+
+    play(scenario, lambda _: Play(stdout=b"out", stderr=LARGE))
+    assert found == [b"out", b"ut", b"", b"0" + LARGE + b"out", LARGE + b"out"]
+
+
+async def refuses_what_is_not_there(hostile, stderr=b""):
+    """Of a result of three files, the last of them of three bytes."""
+    asked = {
+        (3, 1, 0): "has 3 lines",
+        (2, 2, 0): "has 3 lines",
+        (2**62, 1, 0): "has 3 lines",
+        (2, 1, 4): "ends at 3",
+        (0, 3, 2): "ends at 1",
+        (1, 2, len(stderr) + 1): f"ends at {len(stderr)}",
+        (0, 3, 2**62): "ends at 1",
+        (0, 0, 0): "not 0",
+        (0, 2**62, 0): f"not {2**62}",
+        (0, limits.BLOB_FILES_MAX + 1, 0): f"to {limits.BLOB_FILES_MAX} files",
+    }
+    for numbers, words in asked.items():
+        with pytest.raises(BlobRefused, match=words):
+            await read(hostile, m.FilesWanted(EXECUTION, *numbers))
 
 
 async def read(hostile, request):
-    return await fetched_whole(hostile.transport, hostile.node, request, 1000)
+    return await fetched_whole(hostile.transport, hostile.node, request, 10**6)
 
 
 @pytest.mark.parametrize("name", ["exitCode", "exitCode/x"])

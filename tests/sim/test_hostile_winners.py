@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from doubles.hostile import Hostile, manifest_for
+from doubles.hostile import Hostile, manifest_for, wanted
 from doubles.peers import identity, peer
 from sim.cluster import cluster, says, simulate, spec
 
@@ -41,9 +41,17 @@ def by_blob(execution):
     return m.Results(execution, MANIFEST.render(), SIZES, None)
 
 
-def wrong_in_the_last_file(request):
-    content = CONTENTS[request.index] if request.index < 3 else b"?"
-    return len(content), [content]
+def sends(change):
+    """A stream of files in which something is changed, announced as if it were right."""
+
+    def chunks(request):
+        content = wanted(CONTENTS, request)
+        return len(content), change(content)
+
+    return liar(by_blob, chunks=chunks)
+
+
+WRONG_IN_THE_LAST_FILE = sends(lambda content: [content[:-1], b"?"])
 
 
 OTHER, _ = manifest_for(HONEST | {"stdout": b"x"})
@@ -56,7 +64,10 @@ LIES = {
     "fewer files": liar(lambda e: m.Results(e, MANIFEST.render(), SIZES, CONTENTS[:-1])),
     "fewer sizes": liar(lambda e: m.Results(e, MANIFEST.render(), SIZES[:-1], None)),
     "huge sizes": liar(lambda e: m.Results(e, MANIFEST.render(), (2**61,) * 4, None)),
-    "a wrong file in a stream": liar(by_blob, chunks=wrong_in_the_last_file),
+    "a wrong file in a stream": WRONG_IN_THE_LAST_FILE,
+    "a wrong byte where a file begins": sends(lambda content: [b"?", content[1:]]),
+    "bytes of one file in another's place": sends(lambda content: [content[1:], content[:1]]),
+    "more bytes than it announced": sends(lambda content: [content, b"more"]),
     "a stream of another length": liar(by_blob, chunks=lambda _: (10**6, [bytes(10**6)])),
     "a manifest blob of rubbish": liar(lambda e: m.Results(e, None, None, None), manifest_blob=b"rubbish"),
     "another sized manifest": liar(lambda e: m.Results(e, None, None, None), manifest_blob=render_sized(OTHER, SIZES)),
@@ -102,13 +113,13 @@ def test_files_that_a_liar_gave_right_are_not_fetched_again():
         asked = []
 
         def second(transport, asked=asked):
-            hostile = liar(by_blob, chunks=wrong_in_the_last_file)(transport)
+            hostile = WRONG_IN_THE_LAST_FILE(transport)
             hostile.asked = asked
             return hostile
 
         _, _, kept = play(second, seed)
         assert kept == HONEST
-        assert [request.index for request in asked if isinstance(request, m.FileWanted)] in ([], [0, 1, 2, 3])
+        assert [request.index for request in asked if isinstance(request, m.FilesWanted)] in ([], [0])
 
 
 @pytest.mark.parametrize("what", ["job", "shard", "execution", "requester", "node"])

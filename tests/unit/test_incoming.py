@@ -58,6 +58,30 @@ def test_folders_are_counted_as_they_are(shards):
     assert job._total.manifest_bytes == len(whole.render())
 
 
+ALONE = limits.BLOB_FILES_BYTES + 1
+SMALL = limits.BLOB_FILES_MAX
+
+
+@pytest.mark.parametrize(
+    ("sizes", "ends"),
+    [
+        pytest.param([1], [1], id="one"),
+        pytest.param([1] * SMALL, [SMALL], id="as many as one blob brings"),
+        pytest.param([0] * (2 * SMALL + 1), [SMALL, 2 * SMALL, 2 * SMALL + 1], id="more"),
+        pytest.param([ALONE - 2, 1, 1, 3], [2, 4], id="as many bytes as one blob brings"),
+        pytest.param([1, ALONE, 1, 0, ALONE, ALONE, 1], [1, 2, 4, 5, 6, 7], id="larger ones go alone"),
+        pytest.param([2**40, 0, 0], [1, 3], id="also beside files without bytes"),
+    ],
+)
+def test_files_share_a_blob_up_to_so_many_and_so_many_bytes(sizes, ends):
+    incoming = collected(1).incoming(0)
+    incoming.sizes, found = tuple(sizes), []
+    while incoming.whole < len(sizes):
+        incoming.whole = incoming.end_of_blob()
+        found.append(incoming.whole)
+    assert found == ends
+
+
 def test_as_many_shards_as_a_job_may_have_can_have_eight_output_folders_each():
     job = collected(limits.SHARDS_MAX)
     files = manifest(["stdout", *(f"output-{number}/x" for number in range(8))])

@@ -32,7 +32,8 @@ def test_a_short_list_is_handed_over_with_the_files(tmp_path):
     result = kept(EXECUTION, hashed, SPEC, tmp_path / "list")
     assert parse(result.handed_over.manifest) == hashed.manifest
     assert (result.handed_over.sizes, result.handed_over.files) == (hashed.sizes, hashed.contents)
-    assert [result.name(index) for index in range(3)] == ["outputs/a b", "outputs/ü", "stdout"]
+    assert result.files(0, 3) == [("outputs/a b", 11), ("outputs/ü", 10), ("stdout", 6)]
+    assert [result.files(index, 1)[0][0] for index in range(3)] == ["outputs/a b", "outputs/ü", "stdout"]
     assert parse_sized(result.listed) == (hashed.manifest, hashed.sizes)
     assert not (tmp_path / "list").exists()
 
@@ -60,25 +61,39 @@ def test_a_long_list_lies_on_disk_and_counts_as_disk(tmp_path):
     hashed = tree(tmp_path / "r", names)
     result = kept(EXECUTION, hashed, SPEC, tmp_path / "list")
     assert result.handed_over.manifest is result.handed_over.files is None
-    assert [result.name(index) for index in range(len(names))] == names
+    assert result.files(0, len(names)) == [(name, len(name.encode())) for name in names]
+    assert [result.files(index, 1)[0][0] for index in range(len(names))] == names
+    assert [path for path, _ in result.files(7, 1_000)] == names[7:1_007]
     assert parse_sized((tmp_path / "list").read_bytes()) == (hashed.manifest, hashed.sizes)
     assert result.disk_bytes == hashed.total_bytes + os.path.getsize(tmp_path / "list")
     (tmp_path / "list").unlink()
     with pytest.raises(BlobRefused, match="any more"):
-        result.name(0)
+        result.files(0, 1)
 
 
-@pytest.mark.parametrize("index", [1, 2**62])
-def test_a_line_that_is_not_there_is_refused(tmp_path, index):
+@pytest.mark.parametrize(("index", "count"), [(1, 1), (0, 2), (2**62, 1), (0, 2**62), (2**62, 2**62)])
+def test_lines_that_are_not_there_are_refused(tmp_path, index, count):
     result = kept(EXECUTION, tree(tmp_path / "r", ["stdout"]), SPEC, tmp_path / "list")
     with pytest.raises(BlobRefused, match="1 lines"):
-        result.name(index)
+        result.files(index, count)
+
+
+def test_files_in_the_middle_of_a_long_list_are_had_without_reading_the_rest(tmp_path):
+    """Nor line by line: what is asked for often must not cost more the longer the list is."""
+    hashed = tree(tmp_path / "r", [f"outputs/{number:04}" for number in range(limits.INLINE_FILES_MAX + 1)])
+    result = kept(EXECUTION, hashed, SPEC, tmp_path / "list")
+    text = (tmp_path / "list").read_bytes()
+    begin, end = result.starts[100], result.starts[110]
+    (tmp_path / "list").write_bytes(b"?" * begin + text[begin:end] + b"?" * (len(text) - end))
+    assert result.files(100, 10) == [(f"outputs/{number:04}", 12) for number in range(100, 110)]
 
 
 def test_an_empty_result_has_no_line(tmp_path):
     (tmp_path / "r").mkdir()
+    result = kept(EXECUTION, tree(tmp_path / "r", []), SPEC, tmp_path / "list")
+    assert result.content("stdout") == b""
     with pytest.raises(BlobRefused, match="0 lines"):
-        kept(EXECUTION, tree(tmp_path / "r", []), SPEC, tmp_path / "list").name(0)
+        result.files(0, 1)
 
 
 def test_a_list_that_no_requester_would_take_fails_the_execution_here(tmp_path):
