@@ -21,6 +21,11 @@ from pathlib import Path
 _ONE_BY_ONE_MAX = 256
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
+# linux/magic.h: ext, XFS, Btrfs, tmpfs, overlayfs, and NFS, which has its bytes on the server's disk when a file is
+# closed. With FUSE, SMB or 9p syncfs brings them to a daemon or a server, and fsync alone from there to the disk.
+_SYNCED_WHOLE = frozenset({0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0x6969})
+_STATFS_BYTES = 256  # struct statfs, which begins with the kind of filesystem, is shorter.
+
 
 def sync(path: str | Path) -> None:
     """The bytes of a file, or the names in a folder. Raises OSError."""
@@ -38,18 +43,36 @@ def sync_tree(top: Path, without: Collection[str] = ()) -> None:
     """
     found = list(islice(_found(os.fspath(top), without), _ONE_BY_ONE_MAX + 1))
     if len(found) > _ONE_BY_ONE_MAX:
-        _sync_filesystem(top)
+        _sync_filesystem_of(top)
     else:
         for path in found:
             sync(path)
 
 
-def _sync_filesystem(path: Path) -> None:
+def is_large(top: Path) -> bool:
+    """Whether ``sync_tree`` would not go one by one. For who writes a copy of the tree, and syncs it himself."""
+    return next(islice(_found(os.fspath(top), ()), _ONE_BY_ONE_MAX, None), None) is not None
+
+
+def syncs_whole(handle: int) -> bool:
+    """Whether ``sync_filesystem`` reaches the disk from this open file or folder, as fsync(2) does."""
+    found = ctypes.create_string_buffer(_STATFS_BYTES)
+    if _LIBC.fstatfs(handle, found):
+        return False
+    return ctypes.c_long.from_buffer(found).value in _SYNCED_WHOLE
+
+
+def sync_filesystem(handle: int) -> None:
+    """Everything on the filesystem of an open file or folder. Raises OSError."""
+    if _LIBC.syncfs(handle):
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+def _sync_filesystem_of(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if _LIBC.syncfs(handle):
-            error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error), os.fspath(path))
+        sync_filesystem(handle)
     finally:
         os.close(handle)
 

@@ -19,6 +19,7 @@ import trio
 
 from node import limits
 from node.ambient import Offload
+from node.durable import is_large, sync_filesystem, syncs_whole
 from node.errors import BadResult, NoRoom, OperatorError, StorageError
 from node.model import ExecutionId, JobId, LocalPublisher, PeerId
 from node.publisher import base
@@ -138,7 +139,10 @@ def _copied(results: Path, place: _Place, partial: str) -> None:
     try:
         _make_partial(results, place, partial)
         with _opened(place) as folder:
-            _fill(results, folder, partial)
+            is_synced_whole = is_large(results) and syncs_whole(folder)
+            _fill(results, folder, partial, is_synced_whole=is_synced_whole)
+            if is_synced_whole:
+                sync_filesystem(folder)
     except OSError as error:
         raise _cannot(place, error) from error
 
@@ -242,20 +246,24 @@ def _make(parent: int, name: str) -> None:
         os.mkdir(name, 0o755, dir_fd=parent)
 
 
-def _copy_folder(source: Path, parent: int, name: str) -> None:
+def _copy_folder(source: Path, parent: int, name: str, *, is_synced_whole: bool) -> None:
     os.mkdir(name, _mode(source), dir_fd=parent)
-    _fill(source, parent, name)
+    _fill(source, parent, name, is_synced_whole=is_synced_whole)
 
 
-def _fill(source: Path, parent: int, name: str) -> None:
-    """Synced. What is there belongs to this node, so no more than its own limits can be found in it."""
+def _fill(source: Path, parent: int, name: str, *, is_synced_whole: bool) -> None:
+    """Synced here, unless it will be as a whole: a path that is gone through again might lead to something else.
+
+    What is there belongs to this node, so no more than its own limits can be found in it.
+    """
     folder = os.open(name, _FOLDER, dir_fd=parent)
     try:
         with os.scandir(source) as entries:
             for entry in entries:
                 copy = _copy_folder if entry.is_dir(follow_symlinks=False) else _copy_file
-                copy(Path(entry.path), folder, entry.name)
-        os.fsync(folder)
+                copy(Path(entry.path), folder, entry.name, is_synced_whole=is_synced_whole)
+        if not is_synced_whole:
+            os.fsync(folder)
     finally:
         os.close(folder)
 
@@ -264,13 +272,14 @@ def _mode(folder: Path) -> int:
     return folder.stat().st_mode & 0o777 | 0o700
 
 
-def _copy_file(source: Path, parent: int, name: str) -> None:
+def _copy_file(source: Path, parent: int, name: str, *, is_synced_whole: bool) -> None:
     with source.open("rb") as file:
         mode = os.fstat(file.fileno()).st_mode & 0o777 | 0o600
         with os.fdopen(os.open(name, _NEW_FILE, mode, dir_fd=parent), "wb") as copy:
             shutil.copyfileobj(file, copy, limits.BLOB_CHUNK_BYTES)
             copy.flush()
-            os.fsync(copy.fileno())
+            if not is_synced_whole:
+                os.fsync(copy.fileno())
 
 
 def _remove(parent: int, name: str, depth: int = 0) -> None:

@@ -13,6 +13,7 @@ import trio
 from contract.publishers import LABEL, Place, PublisherContract, results
 from contract.storages import locked
 from doubles.unprivileged import unprivileged
+from unit.test_durable import UNPLACED, in_memory_alone, synced_paths
 
 from node.ambient import Threads, inline
 from node.errors import NoRoom, StorageError
@@ -175,6 +176,27 @@ class TestLocal(PublisherContract):
         job = tmp_path / "shared" / "team" / LABEL.rpartition("/")[0]
         assert h1_of(job / "7") == h1_of(tree)
         assert [each.name for each in job.iterdir()] == ["7"]
+
+    @pytest.mark.parametrize("more", [0, 300])
+    def test_few_files_are_synced_one_by_one_and_many_with_their_filesystem(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
+    ) -> None:
+        tree, synced = results(tmp_path), synced_paths(monkeypatch)
+        for number in range(more):
+            (tree / "outputs" / f"more-{number}").write_bytes(UNPLACED)
+
+        async def main() -> None:
+            async with self.place(tmp_path) as place:
+                await place.way.publish(place.allowed, LABEL, tree)
+
+        trio.run(main)
+        made = list((_job(tmp_path) / "7").rglob("*"))
+        inside = [path for path in synced if ".partial-" in path]
+        assert len(inside) == (0 if more else len(made) + 1)
+        try:
+            assert not more or not any(in_memory_alone(path) for path in made if path.is_file())
+        except OSError:
+            pytest.skip("this filesystem does not tell where files lie")
 
     def test_a_publication_that_is_cancelled_leaves_nothing(self, tmp_path: Path) -> None:
         async def main() -> None:

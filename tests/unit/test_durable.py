@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from node.durable import sync, sync_tree
+from node.durable import is_large, sync, sync_filesystem, sync_tree, syncs_whole
 
 FIEMAP = 0xC020660B  # linux/fiemap.h
 NOT_YET_PLACED = 0x4  # FIEMAP_EXTENT_DELALLOC: in memory alone
@@ -33,11 +33,16 @@ def in_memory_alone(path):
     return bool(extents and flags & NOT_YET_PLACED)
 
 
-@pytest.fixture
-def synced(monkeypatch):
+def synced_paths(monkeypatch):
+    """What is synced by itself from now on, in place of being synced."""
     paths = []
     monkeypatch.setattr(os, "fsync", lambda handle: paths.append(os.readlink(f"/proc/self/fd/{handle}")))
     return paths
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    return synced_paths(monkeypatch)
 
 
 @pytest.mark.parametrize("count", [3, 1000])
@@ -76,6 +81,29 @@ def test_a_single_file_is_a_tree(tmp_path, synced):
     (tmp_path / "file").touch()
     sync_tree(tmp_path / "file")
     assert synced == [str(tmp_path / "file")]
+
+
+@pytest.mark.parametrize("count", [255, 256])
+def test_a_tree_is_large_where_it_is_not_synced_one_by_one(tmp_path, synced, count):
+    """The folder itself is one more."""
+    for number in range(count):
+        (tmp_path / str(number)).touch()
+    sync_tree(tmp_path)
+    assert is_large(tmp_path) == (synced == []) == (count == 256)
+
+
+def test_syncing_as_a_whole_is_not_relied_on_where_it_is_not_known_to_reach_a_disk():
+    handle = os.open("/proc", os.O_RDONLY)
+    try:
+        assert not syncs_whole(handle)
+    finally:
+        os.close(handle)
+    assert not syncs_whole(handle)
+
+
+def test_syncing_what_is_not_open_is_an_error():
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        sync_filesystem(-1)
 
 
 @pytest.mark.parametrize("bring", [sync, sync_tree])
