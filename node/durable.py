@@ -21,8 +21,8 @@ from pathlib import Path
 _ONE_BY_ONE_MAX = 256
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
-# linux/magic.h: ext, XFS, Btrfs, tmpfs, overlayfs, and NFS, which has its bytes on the server's disk when a file is
-# closed. With FUSE, SMB or 9p syncfs brings them to a daemon or a server, and fsync alone from there to the disk.
+# linux/magic.h: ext, XFS, Btrfs, tmpfs, overlayfs, NFS. With FUSE, SMB or 9p syncfs brings what was written to a daemon
+# or a server, and fsync alone from there to the disk; of others it is not known.
 _SYNCED_WHOLE = frozenset({0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0x6969})
 _STATFS_BYTES = 256  # struct statfs, which begins with the kind of filesystem, is shorter.
 
