@@ -179,18 +179,22 @@ class Processes:
         return viewless is None
 
     async def _ready(self) -> _Zygote:
-        """One that is there for longer than the moment: what rests has no children, and may begin to while we wait."""
-        while True:
-            self.check()
-            zygote = self._current()
-            if not zygote.ending:
-                self._wanted.set()
-                await zygote.said_hello.wait()
-                if not zygote.leaving:
-                    if zygote.error is not None:
-                        raise DriverUnavailable(zygote.error)
-                    return zygote
+        """What rests has no children, and may begin to while we wait for it: then it is the next one."""
+        while (zygote := await self._heard()).leaving:
             await zygote.gone.wait()
+        if zygote.error is not None:
+            raise DriverUnavailable(zygote.error)
+        return zygote
+
+    async def _heard(self) -> _Zygote:
+        self.check()
+        while self._zygote is not None and (self._zygote.leaving or self._zygote.error is not None):
+            await self._zygote.gone.wait()
+            self.check()
+        zygote = self._current()
+        self._wanted.set()
+        await zygote.said_hello.wait()
+        return zygote
 
     def _current(self) -> _Zygote:
         if self._zygote is None:
@@ -211,11 +215,6 @@ class _Zygote:
         self._children: dict[int, Child] = {}
         self._number = 0
         self._control: socket.socket | None = None
-
-    @property
-    def ending(self) -> bool:
-        """Whether another one must be waited for."""
-        return self.leaving or self.error is not None
 
     @property
     def idle(self) -> bool:
