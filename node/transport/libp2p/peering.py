@@ -133,6 +133,8 @@ class Peering:
         peer, offered = self._peers.get(link.peer), link.offered
         assert offered is not None
         if peer is not None and (peer.session.ours, peer.session.theirs) == (offered.nonce, opening.nonce):
+            if opening.decided <= peer.session.decided:  # Heard late; the far end has dropped this one already.
+                raise PeerGone("another connection is used")
             peer.session.resume(opening.received)
             self._attach(peer, link)
         elif offered.nonce != (self._nonce if peer is None else peer.session.ours):
@@ -141,6 +143,7 @@ class Peering:
             peer = self._begin(link, Session(offered.nonce, opening.nonce), peer)
             self._attach(peer, link)
             self.joined(link.peer, hints(link, opening.hello))
+        peer.session.decided = opening.decided
         return peer.session
 
     def decide(self, link: Link, opening: Opening) -> tuple[Session, Opening]:
@@ -154,7 +157,8 @@ class Peering:
             peer = self._begin(link, Session(self._token(NONCE_BYTES), opening.nonce), peer)
         self._attach(peer, link)
         session = peer.session
-        answer = Opening(nonce=session.ours, known=session.theirs, received=session.received, hello=self.hello)
+        session.decided += 1
+        answer = Opening(session.ours, session.theirs, session.received, self.hello, session.decided)
         if not goes_on:
             self.joined(link.peer, hints(link, opening.hello))
         return session, answer

@@ -27,6 +27,7 @@ class Session:
     def __init__(self, ours: bytes, theirs: bytes) -> None:
         self.ours = ours
         self.theirs = theirs
+        self.decided = 0  # for how many connections the end that decides has done so, as far as is known here
         self.received = 0  # number of the last message that was delivered here
         self._acknowledged = 0  # number of the last message that was delivered there
         self._written = 0  # highest number that any connection was given

@@ -46,6 +46,7 @@ class Opening(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     known: Nonce | None  # the receiver's, of the session the sender has
     received: Size  # the number of the last message the sender has, in that session
     hello: Hello
+    decided: Size = 0  # for how many connections of that session the sender has decided, with this one
 
 
 class BlobSize(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="size"):
