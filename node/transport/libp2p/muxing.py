@@ -13,7 +13,7 @@ import libp2p.stream_muxer.yamux.yamux as yamux
 import trio
 from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.security.noise.io import MAX_PLAINTEXT_LENGTH
-from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamError
+from libp2p.stream_muxer.exceptions import MuxedStreamError, MuxedStreamReset
 
 from node import limits
 from node.transport.libp2p.pacing import Overrun, Paced
@@ -75,6 +75,8 @@ class Stream(yamux.YamuxStream):  # type: ignore[misc]
     def closed(self, closed: bool) -> None:
         self._closed = closed
         self._changed.set()
+        if closed and self._is_listed:
+            self.conn.stream_events[self.stream_id].set()
 
     async def write(self, data: bytes | memoryview) -> None:
         """All of ``data``, waiting for the peer's window as long as the caller does."""
@@ -90,7 +92,7 @@ class Stream(yamux.YamuxStream):  # type: ignore[misc]
     def is_open(self) -> bool:
         """Whether more may come: no end of it, of this side or of the connection is known."""
         ended = self._closed or self.recv_closed or self.reset_received or self.conn.event_shutting_down.is_set()
-        return not ended and self.conn.streams.get(self.stream_id) is self
+        return not ended and self._is_listed
 
     def take(self, data: bytes) -> None:
         """See plain.Open."""
@@ -100,46 +102,56 @@ class Stream(yamux.YamuxStream):  # type: ignore[misc]
             self.conn.stream_events[self.stream_id].set()
 
     async def receive(self) -> bytes:
-        """What has come, at least one byte; b"" when the peer has ended its side.
+        """What has come, at least one byte; b"" when the peer has ended its side. Raises MuxedStreamReset.
 
-        What came just before the connection ended is given too; the library forgets it.
+        What came just before the connection ended is given too; the library forgets it. Nothing is awaited once bytes
+        are taken, so that a reader who is cancelled has lost none.
         """
         await trio.lowlevel.checkpoint()
-        came = self.conn.stream_buffers.get(self.stream_id, self._came)
-        self._came = came
-        while self.is_open and not came:
-            await self.conn.stream_events[self.stream_id].wait()
-            if self.is_open:
+        await self._auto_tune_and_send_window_update()
+        while self.is_open and not self._unread():
+            if self.conn.stream_events[self.stream_id].is_set():  # Another one may be waited for.
                 self.conn.stream_events[self.stream_id] = trio.Event()
-        if self.is_open:  # Else the library knows how it ended.
-            data = bytes(came[:RECEIVE_BYTES])
-            del came[:RECEIVE_BYTES]
-            await self._auto_tune_and_send_window_update(bytes_read=len(data))
-            return data
-        try:
-            return bytes(await self.read(RECEIVE_BYTES))
-        except MuxedStreamError as error:
-            if not came and not isinstance(error, MuxedStreamEOF):
-                raise
-        data = bytes(came)
-        came.clear()
+            await self.conn.stream_events[self.stream_id].wait()
+        came = self._unread()
+        if not came and (self.reset_received or not self.recv_closed):
+            raise MuxedStreamReset("the stream broke off")
+        data = bytes(came[:RECEIVE_BYTES])
+        del came[:RECEIVE_BYTES]
+        self._owed += len(data)
         return data
 
     async def forget(self) -> None:
         """Both ways have ended, and nobody reads on."""
-        self.conn.stream_buffers.get(self.stream_id, self._came).clear()
+        self._unread().clear()
         await self.conn._finalize_stream(self, fully_closed=True)
 
     async def _auto_tune_and_send_window_update(self, *, bytes_read: int = 0) -> None:
-        """Called by the library after every read. Who reads half a window gets one of twice the size, to the limit."""
+        """Who reads half a window gets one of twice the size, to the limit. The library calls this after its reads."""
         self._owed += bytes_read
-        if self._owed < self.target_recv_window // 2 or self.recv_closed:
+        if self._owed < self.target_recv_window // 2 or not self.is_open:
             return
+        before = self._owed, self.target_recv_window
         growth = min(self.target_recv_window, yamux.MAX_WINDOW_SIZE - self.target_recv_window)
         grant, self._owed = self._owed + growth, 0
         self.target_recv_window += growth
         self.recv_window += grant
-        await self.send_window_update(grant)
+        try:
+            await self.send_window_update(grant)
+        except trio.Cancelled:  # Before it was written: what is being written is.
+            self.recv_window -= grant
+            self._owed, self.target_recv_window = before[0] + self._owed, before[1]
+            raise
+
+    @property
+    def _is_listed(self) -> bool:
+        """Whether its number is still its own: a peer may use those of streams that are over for others."""
+        return self.conn.streams.get(self.stream_id) is self
+
+    def _unread(self) -> bytearray:
+        if self._is_listed:
+            self._came = self.conn.stream_buffers[self.stream_id]
+        return self._came
 
     async def _window(self) -> int:
         while True:
@@ -147,7 +159,8 @@ class Stream(yamux.YamuxStream):  # type: ignore[misc]
                 raise MuxedStreamError("the stream is closed for sending")
             if self.send_window > 0:
                 return self.send_window
-            self._changed = trio.Event()
+            if self._changed.is_set():  # Another one may be waited for.
+                self._changed = trio.Event()
             await self._changed.wait()
 
 
@@ -211,6 +224,10 @@ class Muxer(yamux.Yamux):  # type: ignore[misc]
                 await self._finalize_stream(stream, fully_closed=True)
             raise
         return stream
+
+    def _finalize_stream_locked(self, stream: Stream, *, fully_closed: bool) -> None:
+        """The end of a stream is not that of another one which has its number now."""
+        super()._finalize_stream_locked(stream, fully_closed=fully_closed and stream._is_listed)
 
     async def handle_incoming(self) -> None:
         """Read frames to the end of the connection, while a task beside it writes the replies."""

@@ -2,8 +2,8 @@
 
 The library gives each of them a dozen texts for a log that is off, two locks and a deadline, most of what a small
 message costs. So they are taken here, in front of the library's read loop, which sees every other frame as it came.
-Nothing longer than a window is read at all, whoever it is for: the library would take the four gigabytes that a header
-can announce before it looks what they are.
+Nothing longer than a window is read at all, whoever it is for. Acknowledgements of streams are taken off their frames:
+the library would not see the end that some peers say in the same frame.
 Does not live here: how fast frames may come (``pacing``), what streams do with their bytes (``muxing``).
 """
 
@@ -59,7 +59,7 @@ class Plain:
             self._announced = max(0, self._announced - len(data))
             return data
         while len(header := await self._connection.read(n)) == n:
-            version, kind, flags, stream_id, size = _HEADER.unpack(header)
+            header, (version, kind, flags, stream_id, size) = _without_ack(header)
             if kind != yamux.TYPE_DATA:
                 return header
             if size > limits.STREAM_WINDOW_BYTES:
@@ -71,7 +71,7 @@ class Plain:
             if size > stream.recv_window:
                 raise Overrun(f"{size - stream.recv_window} bytes more than the window")
             stream.take(await self._body(size))
-        return header  # The end came within it.
+        raise ConnectionClosedError("the connection ended within a header")
 
     async def _body(self, size: int) -> bytes:
         if not size:
@@ -81,3 +81,12 @@ class Plain:
         if len(data) < size:
             raise ConnectionClosedError("the connection ended within a frame")
         return data
+
+
+def _without_ack(header: bytes) -> tuple[bytes, tuple[int, int, int, int, int]]:
+    """A header, and what it says. That a stream is acknowledged means nothing here, and hides its end from the loop."""
+    version, kind, flags, stream_id, size = _HEADER.unpack(header)
+    if flags & yamux.FLAG_ACK and kind in (yamux.TYPE_DATA, yamux.TYPE_WINDOW_UPDATE):
+        flags &= ~yamux.FLAG_ACK
+        header = _HEADER.pack(version, kind, flags, stream_id, size)
+    return header, (version, kind, flags, stream_id, size)

@@ -115,7 +115,7 @@ async def _grants() -> None:
         granted.append(data)
 
     muxer = Muxer(SimpleNamespace(write=write), "peer", is_initiator=True)
-    stream = Stream(1, muxer, is_initiator=True)
+    muxer.streams[1] = stream = Stream(1, muxer, is_initiator=True)
     half = stream.target_recv_window // 2
     await stream._auto_tune_and_send_window_update(bytes_read=half - 1)
     _must(not granted, "every read is granted anew")
