@@ -148,7 +148,7 @@ def test_a_reader_is_woken_by_a_reset_of_our_own() -> None:
 
 
 def test_streams_under_one_number_are_not_one_stream() -> None:
-    """A peer that resets a stream and opens it anew at once: who read the old one must not read, nor end, the new one."""
+    """A peer resets a stream and opens it anew at once: who read the old one does not read, nor end, the new one."""
 
     async def main(hand: Hand, muxer: Muxer) -> None:
         old = [await opened(hand, muxer)]

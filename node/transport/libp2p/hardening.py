@@ -11,12 +11,12 @@ shared ports, dials without a deadline, peerstores filled by strangers. What is 
 * ``Muxer._write_frame``: a cancelled writer never tears a frame, and a peer that takes no bytes is given up;
 * ``Muxer.streams``: a limit on the streams that a peer may open on one connection;
 * ``Paced``: frames that cost nothing to send do not hold up the node, and too many of them end the connection;
-* ``Plain``: the frames that nearly all are take 13 µs instead of 32, and none is read that announces more than a window;
+* ``Plain``: the frames that nearly all are take 13 µs instead of 32, no longer one than a window is read, and
   an end that is said with an acknowledgement is heard (the library drops it);
 * ``Stream.send_window``: a full window is waited for without polling and without giving up after 5 s;
 * ``Stream.recv_window``: a peer that sends more than it was granted loses the connection (the library only logs);
-* ``Stream.receive``: what came before the end of a connection can still be read; who is cancelled loses no byte; a reset
-  is never taken for an end (the library does, if nothing was left to read), and our own wakes who reads;
+* ``Stream.receive``: what came before the end of a connection can still be read; who is cancelled loses no byte; a
+  reset is never taken for an end (the library does, if nothing was left to read), and our own wakes who reads;
 * ``Muxer._finalize_stream_locked``: a stream that is over has nothing in common with a new one of its number;
 * ``Stream._auto_tune_and_send_window_update``: what was read is granted anew by the half window, not by every read;
 * ``Stream.forget``: what nobody will read does not stay for a minute;
