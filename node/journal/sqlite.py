@@ -35,7 +35,6 @@ CREATE INDEX job_unfinished ON job (ended) WHERE ended = 0;
 CREATE TABLE shard (
     job TEXT NOT NULL, shard INTEGER NOT NULL, state TEXT NOT NULL, record BLOB NOT NULL, PRIMARY KEY (job, shard)
 );
-CREATE INDEX shard_by_state ON shard (job, state, shard);
 CREATE TABLE plan (job TEXT PRIMARY KEY, plan BLOB NOT NULL);
 CREATE TABLE events (job TEXT NOT NULL, last_seq INTEGER NOT NULL, events BLOB NOT NULL, PRIMARY KEY (job, last_seq));
 CREATE TABLE receipt (job TEXT PRIMARY KEY, receipt BLOB NOT NULL);
