@@ -15,8 +15,9 @@ from trio.testing import wait_all_tasks_blocked
 from node import limits
 from node.transport.libp2p.hardening import Exact
 from node.transport.libp2p.muxing import RECEIVE_BYTES, Muxer, Stream, install
+from node.transport.libp2p.pacing import READS_PER_TURN
 
-HANG_S = 10.0
+HANG_S = 20.0
 DATA, WINDOW = 0, 1
 SYN, ACK, FIN, RST = 1, 2, 4, 8
 WINDOW_BYTES = 256 * limits.KiB  # with which a stream begins
@@ -253,5 +254,19 @@ def test_what_is_read_in_pieces_is_all_of_it() -> None:
         hand.say(frame(DATA, 0, bytes(RECEIVE_BYTES + 1)))
         await wait_all_tasks_blocked()
         assert [len(await stream.receive()) for _ in range(2)] == [RECEIVE_BYTES, 1]
+
+    run(main)
+
+
+def test_a_flood_of_small_data_lets_others_have_their_turn_and_ends_the_connection() -> None:
+    async def main(hand: Hand, muxer: Muxer) -> None:
+        await opened(hand, muxer)
+        frames = 4 * limits.SMALL_READS_PER_S
+        turns = 0
+        hand.say(frame(DATA, 0, b"x") * frames)
+        while not muxer.event_closed.is_set():
+            await trio.lowlevel.checkpoint()
+            turns += 1
+        assert turns > frames // READS_PER_TURN
 
     run(main)
