@@ -115,7 +115,7 @@ class Stream(yamux.YamuxStream):  # type: ignore[misc]
             await self.conn.stream_events[self.stream_id].wait()
         came = self._unread()
         if not came and (self.reset_received or not self.recv_closed):
-            raise MuxedStreamReset("the stream broke off")
+            raise MuxedStreamReset("the stream was reset, or its connection ended")
         data = bytes(came[:RECEIVE_BYTES])
         del came[:RECEIVE_BYTES]
         self._owed += len(data)
@@ -131,16 +131,17 @@ class Stream(yamux.YamuxStream):  # type: ignore[misc]
         self._owed += bytes_read
         if self._owed < self.target_recv_window // 2 or not self.is_open:
             return
-        before = self._owed, self.target_recv_window
+        owed, self._owed = self._owed, 0
         growth = min(self.target_recv_window, yamux.MAX_WINDOW_SIZE - self.target_recv_window)
-        grant, self._owed = self._owed + growth, 0
+        grant = owed + growth
         self.target_recv_window += growth
         self.recv_window += grant
         try:
             await self.send_window_update(grant)
         except trio.Cancelled:  # Before it was written: what is being written is.
             self.recv_window -= grant
-            self._owed, self.target_recv_window = before[0] + self._owed, before[1]
+            self.target_recv_window -= growth
+            self._owed += owed
             raise
 
     @property
