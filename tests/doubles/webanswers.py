@@ -22,6 +22,7 @@ class Asked:
     method: str
     target: str  # the path with its query
     headers: Mapping[str, str]  # names in lower case
+    body: bytes = b""
 
 
 @dataclass
@@ -46,11 +47,21 @@ class Talk(BaseHTTPRequestHandler):
 
     def do(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.web.asked.append(Asked(self.command, self.path, headers))
+        self.web.asked.append(Asked(self.command, self.path, headers, self._body(headers)))
         path = self.path.partition("?")[0]
         self.web.answers.get(path, self.web.answers.get("", missing))(self)
 
     do_GET = do_HEAD = do_POST = do
+
+    def _body(self, headers: Mapping[str, str]) -> bytes:
+        """All that is sent: who hangs up on some of it may be gone before the answer is read."""
+        if headers.get("transfer-encoding") != "chunked":
+            return self.rfile.read(int(headers.get("content-length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size + 2)[:size]
+        self.rfile.readline()
+        return body
 
     def log_message(self, *_: Any) -> None:
         """Quiet."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 from doubles.peers import peer
-from doubles.webanswers import Talk, breaks_off, endless, hangs_up, mute, redirects, says, stalls, web_server
+from doubles.webanswers import breaks_off, endless, hangs_up, mute, redirects, says, stalls, web_server
 
 from node import limits
 from node.compute.policy import asked
@@ -163,15 +163,10 @@ def test_few_run_at_once_and_nobody_is_forgotten(tmp_path: Path) -> None:
 
 
 def test_two_hundred_is_yes() -> None:
-    told = []
-
-    def judge(talk: Talk) -> None:
-        told.append((talk.headers["content-type"], talk.rfile.read(int(talk.headers["content-length"]))))
-        says(b"as you like")(talk)
-
-    with web_server({"/take": judge}) as web:
+    with web_server({"/take": says(b"as you like")}) as web:
         assert by_http(web.url("/take")) is None
-        assert (web.asked[0].method, told) == ("POST", [("application/json", QUESTION)])
+        (asked,) = web.asked
+        assert (asked.method, asked.headers["content-type"], asked.body) == ("POST", "application/json", QUESTION)
 
 
 @pytest.mark.parametrize(
