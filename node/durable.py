@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Collection, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 # So many are 50 ms one by one (ext4, virtual NVMe); one syncfs is 3 ms there on a disk at rest, 20 ms beside a writer
@@ -41,11 +41,10 @@ def sync_tree(top: Path, without: Collection[str] = ()) -> None:
 
     ``without``: paths of folders in it that were synced before. Raises OSError.
     """
-    found = list(islice(_found(os.fspath(top), without), _ONE_BY_ONE_MAX + 1))
-    if len(found) > _ONE_BY_ONE_MAX:
-        _sync_filesystem_of(top)
-    else:
-        for path in found:
+    found = _found(os.fspath(top), without)
+    first = list(islice(found, _ONE_BY_ONE_MAX + 1))
+    if len(first) <= _ONE_BY_ONE_MAX or not _synced_whole(top):
+        for path in chain(first, found):
             sync(path)
 
 
@@ -69,12 +68,16 @@ def sync_filesystem(handle: int) -> None:
         raise OSError(error, os.strerror(error))
 
 
-def _sync_filesystem_of(path: Path) -> None:
+def _synced_whole(path: Path) -> bool:
+    """By its filesystem, where that is as good as one by one."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        sync_filesystem(handle)
+        is_enough = syncs_whole(handle)
+        if is_enough:
+            sync_filesystem(handle)
     finally:
         os.close(handle)
+    return is_enough
 
 
 def _found(top: str, without: Collection[str]) -> Iterator[str]:
