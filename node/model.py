@@ -220,7 +220,7 @@ class Resources(_Document, frozen=True, kw_only=True):
     cpu: Annotated[float, msgspec.Meta(gt=0, le=256)] = 0.1  # cores, reserved
     memory_bytes: Annotated[int, msgspec.Meta(ge=1, le=1024 * limits.GiB)] = 100_000_000
     disk_bytes: Annotated[int, msgspec.Meta(ge=1, le=1024 * limits.GiB)] = 1_000_000_000
-    gpus: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    gpus: Annotated[int, msgspec.Meta(ge=0, le=limits.GPUS_MAX)] = 0
 
 
 class Deal(_Document, frozen=True, kw_only=True):

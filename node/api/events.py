@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -11,7 +9,7 @@ from litestar import Request, get
 from litestar.params import FromPath
 
 from node.api.services import api_of
-from node.api.sse import Frames
+from node.api.sse import Frames, framed
 from node.api.viewing import event_view
 from node.errors import CallerError
 from node.journal.records import JobEvent
@@ -26,7 +24,7 @@ async def follow(request: Request[Any, Any, Any], job: FromPath[str]) -> Frames:
     `Last-Event-ID` names the last event that the caller has; what follows it is sent.
     """
     api, after = api_of(request), _after(request.headers.get("last-event-id", ""))
-    return Frames(api.streams.one(request.auth), _frames(api.services.jobs.events(request.auth, job, after)))
+    return Frames(api.streams.one(request.auth), framed(api.services.jobs.events(request.auth, job, after), frame))
 
 
 def frame(event: JobEvent) -> bytes:
@@ -40,9 +38,3 @@ def _after(last_event_id: str) -> int:
     if not (last_event_id.isascii() and last_event_id.isdecimal()) or len(last_event_id) > _SEQ_DIGITS_MAX:
         raise CallerError("expected the id of an event in Last-Event-ID")
     return int(last_event_id)
-
-
-@asynccontextmanager
-async def _frames(opened: AbstractAsyncContextManager[AsyncIterator[JobEvent]]) -> AsyncIterator[AsyncGenerator[bytes]]:
-    async with opened as events:
-        yield (frame(event) async for event in events)

@@ -7,8 +7,7 @@ Does not live here: whose output a caller is shown (``node.requester.showing``).
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -17,7 +16,7 @@ from litestar.params import FromPath, QueryParameter
 
 from node import limits
 from node.api.services import api_of
-from node.api.sse import Frames
+from node.api.sse import Frames, framed
 from node.api.views import LogView
 from node.errors import CallerError, Conflict, NotFound
 from node.model import ExecutionId
@@ -56,7 +55,8 @@ async def follow(
         shard = await _shard_of(request, job, execution)
     asked = LogsAsked(shard=shard, execution=execution, follow=follow, seen=seen)
     api = api_of(request)
-    return Frames(api.log_streams.one(request.auth), _frames(api.services.jobs.logs(request.auth, job, asked), shard))
+    items = api.services.jobs.logs(request.auth, job, asked)
+    return Frames(api.log_streams.one(request.auth), framed(items, partial(frame, shard=shard)))
 
 
 def frame(item: LogItem, shard: int) -> bytes:
@@ -95,14 +95,6 @@ async def _shard_of(request: Caller, job: str, execution: str) -> int:
     if len(found) > 1:
         raise Conflict(f"{execution!r} is the beginning of several execution ids; give more of it")
     return found.pop()
-
-
-@asynccontextmanager
-async def _frames(
-    opened: AbstractAsyncContextManager[AsyncIterator[LogItem]], shard: int
-) -> AsyncIterator[AsyncGenerator[bytes]]:
-    async with opened as items:
-        yield (frame(item, shard) async for item in items)
 
 
 def _seen(last_event_id: str) -> Seen | None:

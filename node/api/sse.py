@@ -6,8 +6,9 @@ The stream ends with its frames, when the caller goes away, or when it does not 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, asynccontextmanager
+from typing import TypeVar
 
 import trio
 from litestar.response.base import ASGIResponse
@@ -17,11 +18,21 @@ from typing_extensions import override
 from node import limits
 from node.api.bodies import while_there
 
+_T = TypeVar("_T")
 _HEADERS = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 ]
+
+
+@asynccontextmanager
+async def framed(
+    opened: AbstractAsyncContextManager[AsyncIterator[_T]], frame: Callable[[_T], bytes]
+) -> AsyncIterator[AsyncGenerator[bytes]]:
+    """``Frames`` of what is opened, each item as ``frame`` writes it."""
+    async with opened as items:
+        yield (frame(item) async for item in items)
 
 
 class Frames(ASGIResponse):

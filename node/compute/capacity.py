@@ -9,7 +9,7 @@ Does not live here: how long anything takes (``node.compute.forecast``), who may
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from node import limits
@@ -121,11 +121,6 @@ class Ledger:
     def waiting(self) -> int:
         """How many wait."""
         return len(self._waiting)
-
-    @property
-    def queue(self) -> Iterator[tuple[ExecutionId, Need]]:
-        """Who waits for what, in the order of arrival."""
-        return ((execution, waiting.need) for execution, waiting in self._waiting.items())
 
     def gpus_of(self, execution: ExecutionId) -> tuple[str, ...]:
         """The ids of those that it has."""

@@ -97,8 +97,4 @@ def outlook(left: Need, running: Iterable[tuple[float, Need]], ahead: Iterable[t
             left = left.plus(given)
         left = left.minus(wanted)
         heapq.heappush(ends, (now + takes_s, next(order), wanted))
-    return Outlook(now, left, tuple((at, given) for at, _, given in sorted(ends, key=_moment)))
-
-
-def _moment(end: tuple[float, int, Need]) -> tuple[float, int]:
-    return end[0], end[1]
+    return Outlook(now, left, tuple((at, given) for at, _, given in sorted(ends)))

@@ -66,11 +66,11 @@ class Queue:
 
     def refusal(self, need: Need, requester: PeerId, now: float) -> str | None:
         """Why no more of that requester may come to wait, and when to ask again; None when it may, or need not wait."""
-        waiting, of_it = self._ledger.waiting, self._waiting_of[requester]
         if self._ledger.would_start(need):
             return None
-        if waiting >= limits.EXECUTIONS_WAITING_MAX:
-            return f"{waiting} executions wait here already; {again(self.wait_s(need, now))}"
+        full, of_it = self.overfull(), self._waiting_of[requester]
+        if full is not None:
+            return f"{full}; {again(self.wait_s(need, now))}"
         if of_it >= limits.EXECUTIONS_WAITING_PER_REQUESTER:
             return f"{of_it} executions of yours wait here already; {again(self.wait_s(need, now))}"
         return None

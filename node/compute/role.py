@@ -145,9 +145,9 @@ class Compute:
         self._begin(partial(self._work_on, given))
 
     def _reserve(self, given: Execution) -> None:
-        now = trio.current_time()
-        wait_s = self._queue.wait_s(given.booking.need, now)
-        if self._queue.ask(given.execution, given.booking, now):
+        booking, now = given.booking, trio.current_time()
+        wait_s = self._queue.wait_s(booking.need, now)
+        if self._queue.ask(given.execution, booking, now):
             self._start((given.execution,))
         else:
             log.info("waits_for_room", extra={"execution": given.execution, "wait_s": round(wait_s, 1)})

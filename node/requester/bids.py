@@ -11,6 +11,7 @@ from collections.abc import Set
 
 from node.journal.records import Answer
 from node.model import JobSpec, PeerId
+from node.requester.ends import most_first
 from node.requester.life import Bidding
 
 
@@ -63,9 +64,5 @@ def too_few(state: Bidding, spec: JobSpec) -> str:
 
 
 def _counted(reasons: Counter[str | None], what: str = "") -> str:
-    found = sorted(reasons.items(), key=_most_first)
+    found = sorted(reasons.items(), key=most_first)
     return "; ".join(f"{count}{what}: {reason}" for reason, count in found)
-
-
-def _most_first(item: tuple[object, int]) -> tuple[int, str]:
-    return -item[1], str(item[0])

@@ -9,7 +9,6 @@ Does not live here: what the answer means for the shard (``node.requester.shard`
 from __future__ import annotations
 
 import logging
-from functools import partial
 
 import trio
 
@@ -87,7 +86,7 @@ class Comparisons:
     async def _ask(self, run: ExecutionRecord, vote_on: VotedOn) -> Manifest:
         wanted, most = ListWanted(run.execution), limits.COMPARED_LIST_BYTES
         body = await fetched_whole(self._transport, run.peer, wanted, most)
-        return await self._ambient.offload(partial(_checked, body, run, vote_on))
+        return await self._ambient.offload(_checked, body, run, vote_on)
 
 
 def _checked(body: bytes, run: ExecutionRecord, vote_on: VotedOn) -> Manifest:

@@ -64,10 +64,15 @@ def verdict_text(verdict: VerdictRecord) -> str:
             assert_never(verdict.kind)
 
 
+def most_first(item: tuple[object, int]) -> tuple[int, str]:
+    """The order of reasons that were counted."""
+    return -item[1], str(item[0])
+
+
 def failure_of_all(executions: tuple[ExecutionRecord, ...]) -> Failure:
     """Why there is nothing to vote on."""
     reasons = Counter((run.code, run.reason) for run in executions)
-    (code, reason), count = min(reasons.items(), key=_most_first)
+    (code, reason), count = min(reasons.items(), key=most_first)
     text = f"no execution gave a result: {count} of {len(executions)} ended with {code}: {reason}"
     timed_out = all(run.code in ("time", "late") for run in executions)
     return Failure(code="time" if timed_out else "executions", reason=text)
@@ -130,7 +135,3 @@ def _of_shards(first: Trouble, state: str, tally: Tally, shards: int) -> str:
         return first.reason
     words = f"{getattr(tally, state)} of {shards} shards {'failed' if state == 'failed' else 'were not verified'}"
     return f"{words}; shard {first.shard}: {first.reason}"
-
-
-def _most_first(item: tuple[object, int]) -> tuple[int, str]:
-    return -item[1], str(item[0])
