@@ -182,25 +182,24 @@ class Client:
 
         Ends when the node ends the stream. Raises Unreachable after ``silent_s`` seconds without a byte.
         """
-        headers = {"accept": "text/event-stream", "last-event-id": str(after)}
-        timeout = httpx.Timeout(min(silent_s, EVENT_READ_S), connect=CONNECT_S)
-        with self._answer("GET", f"/v1/jobs/{_part(job)}/events", headers=headers, timeout=timeout) as response:
-            for payload in payloads(self._pieces(response)):
-                yield None if payload is None else _decoded(EventView, payload)
+        return self._streamed(EventView, f"/v1/jobs/{_part(job)}/events", str(after), min(silent_s, EVENT_READ_S))
 
     def logs(self, job: str, query: str, after: str) -> Iterator[LogView | None]:
         """Output of a job, over one connection; None when only time has passed. ``after``: the id of an event, or "".
 
         Ends when the node ends the stream.
         """
-        headers = {"accept": "text/event-stream", **({"last-event-id": after} if after else {})}
-        timeout = httpx.Timeout(EVENT_READ_S, connect=CONNECT_S)
-        path = f"/v1/jobs/{_part(job)}/logs?{query}"
-        with self._answer("GET", path, headers=headers, timeout=timeout) as response:
-            for payload in payloads(self._pieces(response)):
-                yield None if payload is None else _decoded(LogView, payload)
+        return self._streamed(LogView, f"/v1/jobs/{_part(job)}/logs?{query}", after, EVENT_READ_S)
 
     # One request ---------------------------------------------------------------------------------
+
+    def _streamed(self, kind: type[_T], path: str, after: str, silent_s: float) -> Iterator[_T | None]:
+        """What comes over one connection behind the event with the id ``after``; None when only time has passed."""
+        headers = {"accept": "text/event-stream", **({"last-event-id": after} if after else {})}
+        timeout = httpx.Timeout(silent_s, connect=CONNECT_S)
+        with self._answer("GET", path, headers=headers, timeout=timeout) as response:
+            for payload in payloads(self._pieces(response)):
+                yield None if payload is None else _decoded(kind, payload)
 
     def _asked(self, kind: type[_T], path: str, *, method: str = "GET", signed: bool = True, **options: Any) -> _T:
         with self._answer(method, path, signed=signed, **options) as response:

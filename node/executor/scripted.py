@@ -45,10 +45,9 @@ Script: TypeAlias = Callable[[Task], Play]
 class ScriptedExecutor:
     """Implements Executor. ``running`` counts the runs under way."""
 
-    def __init__(self, script: Script, name: str = "wasm", capabilities: Capabilities = _CAPABILITIES) -> None:
+    def __init__(self, script: Script, name: str = "wasm") -> None:
         self._script = script
         self._name = name
-        self._capabilities = capabilities
         self.running = 0
 
     @property
@@ -59,7 +58,7 @@ class ScriptedExecutor:
     @property
     def capabilities(self) -> Capabilities:
         """See Executor.capabilities."""
-        return self._capabilities
+        return _CAPABILITIES
 
     @property
     def is_ready(self) -> bool:

@@ -50,6 +50,7 @@ def body(task: Task, image: str, volumes: Sequence[str], results: Path, place: P
         raise ExecutionFailed(
             "memory", f"a container needs {limits.CONTAINER_MEMORY_MIN} bytes of memory to start; raise --memory"
         )
+    mounts = list(_mounts(task, engine, volumes, results, place))
     return {
         "Image": image,
         "Hostname": HOSTNAME,
@@ -64,7 +65,7 @@ def body(task: Task, image: str, volumes: Sequence[str], results: Path, place: P
         "AttachStdout": True,
         "AttachStderr": True,
         "Healthcheck": {"Test": ["NONE"]},  # An image's own would run beside the job.
-        "HostConfig": _host_config(task, engine, place, list(_mounts(task, volumes, results, place))),
+        "HostConfig": _host_config(task, engine, place, mounts),
     }
 
 
@@ -103,7 +104,9 @@ def _host_config(task: Task, engine: DockerEngine, place: Place, mounts: list[di
     }
 
 
-def _mounts(task: Task, volumes: Sequence[str], results: Path, place: Place) -> Iterator[dict[str, Any]]:
+def _mounts(
+    task: Task, engine: DockerEngine, volumes: Sequence[str], results: Path, place: Place
+) -> Iterator[dict[str, Any]]:
     if len(task.inputs) > limits.CONTAINER_MOUNTS:
         raise ExecutionFailed(
             "data",
@@ -119,12 +122,8 @@ def _mounts(task: Task, volumes: Sequence[str], results: Path, place: Place) -> 
         yield _bind(mount.host, mount.guest, is_input=True)
     for name, path in task.outputs:
         yield _bind(results / name, path)
-    if not _is_network(task) and "/etc/hosts" not in taken:
+    if engine.network == "none" and "/etc/hosts" not in taken:
         yield _bind(place.hosts, "/etc/hosts", is_input=True)
-
-
-def _is_network(task: Task) -> bool:
-    return isinstance(task.engine, DockerEngine) and task.engine.network != "none"
 
 
 def _bounded(task: Task) -> int:

@@ -164,8 +164,8 @@ class Engine:
 
     def close(self) -> None:
         """Let go of idle connections."""
-        while self._idle:
-            self._idle.pop().close()
+        while (client := self._taken()) is not None:
+            client.close()
 
     async def _call(
         self, ask: Callable[[APIClient], _T], within_s: float, limiter: trio.CapacityLimiter | None = None
@@ -246,9 +246,9 @@ def _knock(path: Path) -> None:
         probe.connect(str(path))
 
 
-def _why(error: Exception) -> str:
+def _why(error: OSError) -> str:
     """An operator whose user may not open the socket is told so."""
-    return f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+    return f": {error.strerror}" if error.strerror else ""
 
 
 def _pinged(client: APIClient) -> None:
@@ -313,12 +313,13 @@ def _pull_lines(client: APIClient, repository: str, digest: str) -> Iterator[dic
         timeout=limits.IMAGE_SILENT_S,
     )
     with answer:
-        _refuse(answer.status_code, answer)
+        _refuse(answer)
         for line in answer.iter_lines():
             yield json.loads(line)
 
 
-def _refuse(status: int, answer: Any) -> None:
+def _refuse(answer: Any) -> None:
+    status = answer.status_code
     if status >= 400:
         raise Refused(status, str(json.loads(answer.content).get("message", status)))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import cache
 from importlib.metadata import version
 
 import msgspec
@@ -34,12 +35,12 @@ class Settings(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
         """Part of a file name."""
         profile = "deterministic" if self.deterministic else "native"
         fuel = "-fuel" if self.counts_fuel else ""
-        return f"{PROFILE}-{version('wasmtime')}-{self.level}-{profile}{fuel}"
+        return f"{PROFILE}-{_wasmtime()}-{self.level}-{profile}{fuel}"
 
 
 def identity(level: str) -> str:
     """What must be equal for results to be compared; the same for every job of this node."""
-    return f"wasmtime {version('wasmtime')}, profile {PROFILE}, {level}"
+    return f"wasmtime {_wasmtime()}, profile {PROFILE}, {level}"
 
 
 def level_here() -> str:
@@ -60,3 +61,9 @@ def _cpu_flags() -> frozenset[str]:
             if name.strip() == "flags":
                 return frozenset(value.split())
     return frozenset()
+
+
+@cache
+def _wasmtime() -> str:
+    """Its version, for which files are read."""
+    return version("wasmtime")

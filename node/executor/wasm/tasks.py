@@ -76,9 +76,10 @@ def _reads(task: Task) -> tuple[Place, ...]:
 
 def _place(path: bytes, inode: tuple[int, int] | None) -> Place:
     """What is not there is nowhere; the run says so."""
-    try:
-        found = os.stat(path) if inode is None else None
-    except OSError:
-        return Place(path, 0, 0)
-    device, number = (found.st_dev, found.st_ino) if found else inode or (0, 0)
-    return Place(path, device, number)
+    if inode is None:
+        try:
+            found = os.stat(path)
+        except OSError:
+            return Place(path, 0, 0)
+        inode = found.st_dev, found.st_ino
+    return Place(path, *inode)
